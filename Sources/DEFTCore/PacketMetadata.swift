@@ -1,0 +1,38 @@
+import DEFTWire
+
+/// What the protocol knows of one packet in flight. 24 bytes, laid out the same in an mbuf's dynamic field and in the
+/// simulator's memory; a packet is named by the address of this block.
+@frozen
+public struct PacketMetadata: BitwiseCopyable {
+  /// Stamp time, ns since 1970 (C3‖C4).
+  public var time: UInt64
+  /// C1.
+  public var flowID: UInt32
+  /// C2.
+  public var counter: UInt32
+  /// R1: counter of the flow's last packet before this one that the NF passed; set when the NF passes this one.
+  public var previousPassed: UInt32
+  /// Parsed once, by the stage that received the frame.
+  public var layout: FrameLayout
+  @inlinable @inline(__always)
+  public init(time: UInt64, flowID: UInt32, counter: UInt32, previousPassed: UInt32 = 0, layout: FrameLayout) {
+    self.time = time
+    self.flowID = flowID
+    self.counter = counter
+    self.previousPassed = previousPassed
+    self.layout = layout
+  }
+}
+
+/// A packet, by the address of its metadata. The core never allocates or frees one: who holds it is counted by the shell,
+/// and every call that gives a holder's reference back says so.
+public typealias Packet = UnsafeMutablePointer<PacketMetadata>
+
+/// How the shell (mbufs on an lcore, plain memory in the simulator) gets from a packet to its bytes.
+public protocol PacketStorage {
+  /// The original frame, behind the stamp.
+  static func view(of packet: Packet) -> PacketView
+}
+
+/// Zeroed, cache-line-aligned memory for a table, obtained at set-up and kept for the process's life.
+public typealias TableMemory = (_ byteCount: Int) -> UnsafeMutableRawPointer

@@ -1,0 +1,172 @@
+/// The messages between the control threads of a pair's two nodes. Little-endian, length-prefixed, every message a
+/// multiple of 8 bytes so that fields stay aligned in the mailbox rings. Every one carries the epoch (B4).
+///
+/// ```
+///  0  length of the whole message, bytes (32)
+///  4  type (8) | version (8) | pair (16)
+///  8  epoch (32)            12  count: entries that follow (32)
+/// 16  batch (64)
+/// 24  detail (32): Prepare: declared-lost entries; Commit: bytes of one entry; Hello: node; Refuse: reason
+/// 28  reserved (32), 0
+/// 32  entries
+/// ```
+@frozen
+public struct ControlMessageHeader: Equatable, Sendable, BitwiseCopyable {
+  public enum Kind: UInt8, Sendable, CaseIterable {
+    /// First message of a connection, from the primary's node: who speaks, and the layout of its states.
+    case hello = 1
+    /// The answer: the connection is open.
+    case welcome
+    /// The answer: it is not; `detail` says why (`Refusal`).
+    case refuse
+    /// R13: what the secondary has voted for (`batch`) and applied (one 64-bit word), after every (re)connection.
+    case resume
+    /// The packet clock of a batch: `ClockEntry`s, then declared-lost `ClockEntry`s (R5).
+    case prepare
+    /// The secondary holds all that the clocks up to `batch` cover; one 64-bit word: the last batch applied.
+    case vote
+    /// The state clock up to `batch`: `detail`-sized entries, each a `StateEntry` followed by the state.
+    case commit
+  }
+
+  public enum Refusal: UInt32, Sendable {
+    case version = 1
+    case networkFunction, stateSize, unknownPair, malformed
+  }
+
+  public static let byteCount = 32
+  public static let currentVersion: UInt8 = 1
+  /// A longer message is refused and the connection closed.
+  public static let maximumLength = 8 << 20
+
+  public var length: UInt32
+  public var kind: UInt8
+  public var version: UInt8
+  public var pair: UInt16
+  public var epoch: UInt32
+  public var count: UInt32
+  public var batch: UInt64
+  public var detail: UInt32
+  public var reserved: UInt32
+
+  @inlinable
+  public init(kind: Kind, pair: UInt16, epoch: UInt32, batch: UInt64, count: UInt32 = 0, detail: UInt32 = 0, length: Int) {
+    self.length = UInt32(length)
+    self.kind = kind.rawValue
+    self.version = ControlMessageHeader.currentVersion
+    self.pair = pair
+    self.epoch = epoch
+    self.count = count
+    self.batch = batch
+    self.detail = detail
+    reserved = 0
+  }
+
+  @inlinable @inline(__always)
+  public func write(to bytes: UnsafeMutableRawPointer) {
+    bytes.storeBytes(of: length.littleEndian, toByteOffset: 0, as: UInt32.self)
+    bytes.storeBytes(of: kind, toByteOffset: 4, as: UInt8.self)
+    bytes.storeBytes(of: version, toByteOffset: 5, as: UInt8.self)
+    bytes.storeBytes(of: pair.littleEndian, toByteOffset: 6, as: UInt16.self)
+    bytes.storeBytes(of: epoch.littleEndian, toByteOffset: 8, as: UInt32.self)
+    bytes.storeBytes(of: count.littleEndian, toByteOffset: 12, as: UInt32.self)
+    bytes.storeBytes(of: batch.littleEndian, toByteOffset: 16, as: UInt64.self)
+    bytes.storeBytes(of: detail.littleEndian, toByteOffset: 24, as: UInt32.self)
+    bytes.storeBytes(of: reserved, toByteOffset: 28, as: UInt32.self)
+  }
+
+  /// Reads a header without judging it. `bytes` has `byteCount` readable bytes.
+  @inlinable @inline(__always)
+  public init(reading bytes: UnsafeRawPointer) {
+    length = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 0, as: UInt32.self))
+    kind = bytes.byte(4)
+    version = bytes.byte(5)
+    pair = UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: 6, as: UInt16.self))
+    epoch = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
+    count = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 12, as: UInt32.self))
+    batch = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 16, as: UInt64.self))
+    detail = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 24, as: UInt32.self))
+    reserved = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 28, as: UInt32.self))
+  }
+
+  /// nil if the lengths agree with each other: the single length check that makes all later reads total.
+  @inlinable
+  public func defect() -> Defect? {
+    guard length >= ControlMessageHeader.byteCount, length % 8 == 0 else { return .length }
+    guard length <= ControlMessageHeader.maximumLength else { return .length }
+    guard version == ControlMessageHeader.currentVersion else { return .version }
+    let body = UInt64(length) - UInt64(ControlMessageHeader.byteCount)
+    switch Kind(rawValue: kind) {
+    case nil: return .kind
+    case .hello: return body >= 8 && UInt64(count) <= body - 8 ? nil : .length
+    case .welcome, .refuse: return body == 0 ? nil : .length
+    case .resume, .vote: return body == 8 ? nil : .length
+    case .prepare: return body == (UInt64(count) + UInt64(detail)) * UInt64(ClockEntry.byteCount) ? nil : .length
+    case .commit:
+      guard detail >= StateEntry.byteCount, detail % 8 == 0 else { return .length }
+      return body == UInt64(count) * UInt64(detail) ? nil : .length
+    }
+  }
+
+  /// What is wrong with a message.
+  public enum Defect: Sendable {
+    case length, version, kind
+  }
+}
+
+/// One flow in a packet clock: `nextExpectedPktID` after the batch. Also names a declared-lost packet (flow, counter). 8 bytes.
+@frozen
+public struct ClockEntry: Equatable, Sendable, BitwiseCopyable {
+  public var flowID: UInt32
+  public var next: UInt32
+  public static let byteCount = 8
+  @inlinable @inline(__always)
+  public init(flowID: UInt32, next: UInt32) {
+    self.flowID = flowID
+    self.next = next
+  }
+  @inlinable @inline(__always)
+  public init(reading bytes: UnsafeRawPointer) {
+    flowID = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 0, as: UInt32.self))
+    next = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
+  }
+  @inlinable @inline(__always)
+  public func write(to bytes: UnsafeMutableRawPointer) {
+    bytes.storeBytes(of: flowID.littleEndian, toByteOffset: 0, as: UInt32.self)
+    bytes.storeBytes(of: next.littleEndian, toByteOffset: 4, as: UInt32.self)
+  }
+}
+
+/// One flow in a state clock; the NF's state follows, padded to a multiple of 8 bytes. 16 bytes.
+@frozen
+public struct StateEntry: Equatable, Sendable, BitwiseCopyable {
+  public var flowID: UInt32
+  /// `nextExpectedPktID` that the state belongs to.
+  public var next: UInt32
+  /// Counter of the last packet that the NF passed (R1); 0: none yet.
+  public var lastPassed: UInt32
+  /// 1: the close marker has been processed, the flow's generation has ended (R16).
+  public var isClosed: UInt32
+  public static let byteCount = 16
+  @inlinable @inline(__always)
+  public init(flowID: UInt32, next: UInt32, lastPassed: UInt32, isClosed: Bool) {
+    self.flowID = flowID
+    self.next = next
+    self.lastPassed = lastPassed
+    self.isClosed = isClosed ? 1 : 0
+  }
+  @inlinable @inline(__always)
+  public init(reading bytes: UnsafeRawPointer) {
+    flowID = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 0, as: UInt32.self))
+    next = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
+    lastPassed = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
+    isClosed = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 12, as: UInt32.self))
+  }
+  @inlinable @inline(__always)
+  public func write(to bytes: UnsafeMutableRawPointer) {
+    bytes.storeBytes(of: flowID.littleEndian, toByteOffset: 0, as: UInt32.self)
+    bytes.storeBytes(of: next.littleEndian, toByteOffset: 4, as: UInt32.self)
+    bytes.storeBytes(of: lastPassed.littleEndian, toByteOffset: 8, as: UInt32.self)
+    bytes.storeBytes(of: isClosed.littleEndian, toByteOffset: 12, as: UInt32.self)
+  }
+}
