@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include <rte_config.h>
-#include <rte_bus_vdev.h>
 #include <rte_cycles.h>
 #include <rte_dev.h>
 #include <rte_eal.h>
@@ -145,8 +144,8 @@ void cd_pool_free(cd_pool *pool) { rte_mempool_free((struct rte_mempool *)pool);
 
 // ---- ports ----------------------------------------------------------------------------------------------------
 
-int cd_device_create(const char *name, const char *arguments) { return rte_vdev_init(name, arguments); }
-int cd_device_remove(const char *name) { return rte_vdev_uninit(name); }
+int cd_device_create(const char *name, const char *arguments) { return rte_eal_hotplug_add("vdev", name, arguments); }
+int cd_device_remove(const char *name) { return rte_eal_hotplug_remove("vdev", name); }
 int cd_port_by_name(const char *name) {
   uint16_t port;
   return rte_eth_dev_get_port_by_name(name, &port) == 0 ? (int)port : -1;
