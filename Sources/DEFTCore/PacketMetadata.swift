@@ -32,6 +32,8 @@ public typealias Packet = UnsafeMutablePointer<PacketMetadata>
 public protocol PacketStorage {
   /// The original frame, behind the stamp.
   static func view(of packet: Packet) -> PacketView
+  /// A hint that the cache line at `address` will be wanted soon.
+  static func prefetch(_ address: UnsafeRawPointer)
 }
 
 /// Zeroed, cache-line-aligned memory for a table, obtained at set-up and kept for the process's life.

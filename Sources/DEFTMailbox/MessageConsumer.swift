@@ -37,11 +37,16 @@ public struct MessageConsumer: ~Copyable, @unchecked Sendable {
   /// R13: goes back to where the producer asked to, once per request. False if there is no request. After a connection
   /// was lost the owner sends nothing until this has returned true.
   public mutating func takeRewind() -> Bool {
-    let request = ring.rewind.pointee.load(ordering: .sequentiallyConsistent)
+    var request = ring.rewind.pointee.load(ordering: .sequentiallyConsistent)
     guard request != 0 else { return false }
-    cursor = request - 1
-    ring.cursor.pointee.store(cursor, ordering: .sequentiallyConsistent)
-    ring.rewind.pointee.store(0, ordering: .sequentiallyConsistent)
-    return true
+    while true {
+      cursor = request - 1
+      ring.cursor.pointee.store(cursor, ordering: .sequentiallyConsistent)
+      // The producer may have asked again meanwhile: clearing that request unseen would leave it waiting for ever.
+      let (isTaken, latest) = ring.rewind.pointee.compareExchange(
+        expected: request, desired: 0, ordering: .sequentiallyConsistent)
+      if isTaken { return true }
+      request = latest
+    }
   }
 }

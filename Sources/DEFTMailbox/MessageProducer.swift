@@ -63,9 +63,13 @@ public struct MessageProducer: ~Copyable, MessageLog, @unchecked Sendable {
   }
 
   /// R13: has the consumer go back to the first message that was not trimmed. Until it has, and afterwards until it has
-  /// read on, nothing from there on is overwritten.
+  /// read on, nothing from there on is overwritten. Only for a retaining producer.
   public mutating func rewind() {
-    cursorSeen = trimPosition
+    precondition(trimPosition != .max, "only a retained log can be sent again")
+    // The consumer may still be behind the trim position, reading what an earlier rewind sent it back to: that must not
+    // be overwritten either before it has taken this request.
+    refreshCursor()
+    cursorSeen = min(cursorSeen, trimPosition)
     ring.rewind.pointee.store(trimPosition + 1, ordering: .sequentiallyConsistent)
   }
 

@@ -137,7 +137,7 @@ public struct ClockEntry: Equatable, Sendable, BitwiseCopyable {
   }
 }
 
-/// One flow in a state clock; the NF's state follows, padded to a multiple of 8 bytes. 16 bytes.
+/// One flow in a state clock; the NF's state follows, padded to a multiple of 8 bytes. 24 bytes.
 @frozen
 public struct StateEntry: Equatable, Sendable, BitwiseCopyable {
   public var flowID: UInt32
@@ -147,13 +147,16 @@ public struct StateEntry: Equatable, Sendable, BitwiseCopyable {
   public var lastPassed: UInt32
   /// 1: the close marker has been processed, the flow's generation has ended (R16).
   public var isClosed: UInt32
-  public static let byteCount = 16
+  /// The flow's time (R19), ns since 1970.
+  public var time: UInt64
+  public static let byteCount = 24
   @inlinable @inline(__always)
-  public init(flowID: UInt32, next: UInt32, lastPassed: UInt32, isClosed: Bool) {
+  public init(flowID: UInt32, next: UInt32, lastPassed: UInt32, isClosed: Bool, time: UInt64) {
     self.flowID = flowID
     self.next = next
     self.lastPassed = lastPassed
     self.isClosed = isClosed ? 1 : 0
+    self.time = time
   }
   @inlinable @inline(__always)
   public init(reading bytes: UnsafeRawPointer) {
@@ -161,6 +164,7 @@ public struct StateEntry: Equatable, Sendable, BitwiseCopyable {
     next = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
     lastPassed = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
     isClosed = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 12, as: UInt32.self))
+    time = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 16, as: UInt64.self))
   }
   @inlinable @inline(__always)
   public func write(to bytes: UnsafeMutableRawPointer) {
@@ -168,5 +172,6 @@ public struct StateEntry: Equatable, Sendable, BitwiseCopyable {
     bytes.storeBytes(of: next.littleEndian, toByteOffset: 4, as: UInt32.self)
     bytes.storeBytes(of: lastPassed.littleEndian, toByteOffset: 8, as: UInt32.self)
     bytes.storeBytes(of: isClosed.littleEndian, toByteOffset: 12, as: UInt32.self)
+    bytes.storeBytes(of: time.littleEndian, toByteOffset: 16, as: UInt64.self)
   }
 }

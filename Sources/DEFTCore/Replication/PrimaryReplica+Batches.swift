@@ -1,0 +1,258 @@
+import DEFTWire
+
+// Batches, votes, release, state clocks (paper, IV-D).
+extension PrimaryReplica where Log: ~Copyable {
+  /// Closes the open batch if it is time: it is full, the input ran dry, or it has been open for `flushInterval`.
+  /// True if the secondary has something to read.
+  @inlinable
+  public mutating func closeBatchIfDue(inputIsDry: Bool, now: UInt64) -> Bool {
+    guard tail != closed else { return takeStateClockIfQuiet(inputIsDry: inputIsDry, now: now) }
+    guard batchesInFlight < configuration.window else { return false }
+    guard
+      openCount >= configuration.batch || (inputIsDry && batchesInFlight < configuration.dryWindow)
+        || now &- batchOpened >= configuration.flushInterval
+    else { return false }
+    return closeBatch(now: now)
+  }
+
+  @usableFromInline
+  mutating func closeBatch(now: UInt64) -> Bool {
+    guard configuration.isReplicated else {
+      closeUnreplicated()
+      return false
+    }
+    let length = ControlMessageHeader.byteCount + batchFlowCount * ClockEntry.byteCount
+    guard let message = prepares.reserve(length) else {
+      counters.prepareLogFull &+= 1
+      return false
+    }
+    closedBatch &+= 1
+    ControlMessageHeader(
+      kind: .prepare, pair: configuration.pair, epoch: configuration.epoch, batch: closedBatch,
+      count: UInt32(batchFlowCount), length: length
+    ).write(to: message)
+    var entry = message + ControlMessageHeader.byteCount
+    for i in 0..<batchFlowCount {
+      let flow = flows[Int(batchFlows[i])]
+      flow.pointee.isInBatch = false
+      ClockEntry(flowID: flow.pointee.flowID, next: flow.pointee.next).write(to: entry)
+      entry += ClockEntry.byteCount
+    }
+    batchFlowCount = 0
+    let end = prepares.append(length)
+    prepares.publish(through: end)
+    closed = tail
+    batches[Int(closedBatch & batchMask)] = Batch(end: closed, prepareEnd: end)
+    counters.batchesPrepared &+= 1
+    counters.batchesInFlightHighWater = max(counters.batchesInFlightHighWater, UInt64(batchesInFlight))
+    if Int(tail - clockedTail) >= configuration.stateClockPackets { takeStateClock(now: now) }
+    return true
+  }
+
+  /// Nobody to ask: what is processed may go (R7).
+  private mutating func closeUnreplicated() {
+    for i in 0..<batchFlowCount { flows[Int(batchFlows[i])].pointee.isInBatch = false }
+    batchFlowCount = 0
+    for i in 0..<clockFlowCount { flows[Int(clockFlows[i])].pointee.isInStateClock = false }
+    clockFlowCount = 0
+    closed = tail
+    voted = tail
+    closedBatch &+= 1
+    votedBatch = closedBatch
+    counters.batchesPrepared &+= 1
+  }
+
+  // MARK: state clocks
+
+  @usableFromInline
+  mutating func takeStateClockIfQuiet(inputIsDry: Bool, now: UInt64) -> Bool {
+    guard configuration.isReplicated, inputIsDry, clockedTail != tail,
+      now &- clockedTime >= configuration.stateClockInterval || configuration.stateClockPackets == 1
+    else { return false }
+    takeStateClock(now: now)
+    return false  // nothing to read before egress has acknowledged
+  }
+
+  /// R3: copies the state of every flow touched since the last state clock, as of the batch that was closed just now. It
+  /// lies in the log, unsent, until egress has acknowledged every packet it covers (R2).
+  @usableFromInline
+  mutating func takeStateClock(now: UInt64) {
+    guard clocksTaken - clocksApplied < Self.stateClockCapacity else { return }
+    let stateSize = MemoryLayout<Function.State>.size
+    let entryBytes = ReplicationConfiguration.stateEntryBytes(stateSize: stateSize)
+    let length = ControlMessageHeader.byteCount + clockFlowCount * entryBytes
+    guard let message = commits.reserve(length) else {
+      counters.commitLogFull &+= 1
+      return
+    }
+    ControlMessageHeader(
+      kind: .commit, pair: configuration.pair, epoch: configuration.epoch, batch: closedBatch,
+      count: UInt32(clockFlowCount), detail: UInt32(entryBytes), length: length
+    ).write(to: message)
+    var entry = message + ControlMessageHeader.byteCount
+    for i in 0..<clockFlowCount {
+      if i + 4 < clockFlowCount { Storage.prefetch(flows[Int(clockFlows[i + 4])]) }
+      let flow = flows[Int(clockFlows[i])]
+      flow.pointee.isInStateClock = false
+      StateEntry(
+        flowID: flow.pointee.flowID, next: flow.pointee.next, lastPassed: flow.pointee.lastPassed,
+        isClosed: flow.pointee.isClosed, time: flow.pointee.time
+      ).write(to: entry)
+      (entry + StateEntry.byteCount).storeBytes(of: flow.pointee.state, as: Function.State.self)
+      entry += entryBytes
+    }
+    clockFlowCount = 0
+    clockedTail = tail
+    clockedTime = now
+    stateClocks[Int(clocksTaken % Self.stateClockCapacity)] = StateClock(
+      batch: closedBatch, end: tail, passed: passed, logEnd: commits.append(length))
+    clocksTaken &+= 1
+    counters.stateClocksTaken &+= 1
+  }
+
+  /// Egress has everything up to its `count`-th packet from this primary (R2). True if the secondary has something to read.
+  @inlinable
+  public mutating func acknowledged(_ count: UInt64) -> Bool {
+    guard configuration.isReplicated else {
+      freeUnreplicated(count)
+      return false
+    }
+    var sent = false
+    while clocksSent < clocksTaken {
+      let clock = stateClocks[Int(clocksSent % Self.stateClockCapacity)]
+      guard clock.batch <= votedBatch, count >= clock.passed else { break }
+      commits.publish(through: clock.logEnd)
+      freeable = clock.end
+      clocksSent &+= 1
+      sent = true
+    }
+    return sent
+  }
+
+  /// Without a secondary there is nothing to keep a packet for.
+  @usableFromInline
+  mutating func freeUnreplicated(_ count: UInt64) {
+    freeable = released
+    // Egress takes packets in order, so everything released is acknowledged once the counts agree.
+    if count == counters.released { applied = released }
+  }
+
+  // MARK: votes and release
+
+  /// A message from the secondary. The caller has checked its lengths.
+  public mutating func receive(_ message: UnsafeRawBufferPointer) {
+    let bytes = message.baseAddress.unsafelyUnwrapped
+    let header = ControlMessageHeader(reading: bytes)
+    guard header.epoch == configuration.epoch, header.pair == configuration.pair else {
+      counters.staleEpochMessages &+= 1
+      return
+    }
+    let appliedBatch = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: ControlMessageHeader.byteCount, as: UInt64.self))
+    switch ControlMessageHeader.Kind(rawValue: header.kind) {
+    case .vote:
+      learn(voted: header.batch, applied: appliedBatch)
+    case .resume:
+      learn(voted: header.batch, applied: appliedBatch)
+      prepares.rewind()
+      commits.rewind()
+    default:
+      counters.impossibleMessages &+= 1
+    }
+  }
+
+  /// Votes are cumulative, and so is what has been applied (R13).
+  private mutating func learn(voted batch: UInt64, applied appliedBatch: UInt64) {
+    guard batch <= closedBatch, appliedBatch <= batch else {
+      counters.impossibleMessages &+= 1
+      return
+    }
+    if batch > votedBatch {
+      let record = batches[Int(batch & batchMask)]
+      counters.batchesVoted &+= batch - votedBatch
+      votedBatch = batch
+      voted = record.end
+      prepares.trim(through: record.prepareEnd)
+    }
+    while clocksApplied < clocksSent {
+      let clock = stateClocks[Int(clocksApplied % Self.stateClockCapacity)]
+      guard clock.batch <= appliedBatch else { break }
+      commits.trim(through: clock.logEnd)
+      applied = clock.end
+      clocksApplied &+= 1
+      counters.stateClocksApplied &+= 1
+    }
+  }
+
+  /// Takes up to `capacity` packets that may leave now, in order, into `packets`; the caller hands them to egress, and with
+  /// them egress's reference. Returns how many.
+  @inlinable
+  public mutating func release(into packets: UnsafeMutablePointer<Packet>, capacity: Int) -> Int {
+    var count = 0
+    var position = released
+    while position != voted, count < capacity {
+      let tagged = output[Int(position & outputMask)]
+      if tagged & 1 == 0 {
+        packets[count] = Packet(bitPattern: tagged).unsafelyUnwrapped
+        count &+= 1
+      }
+      position &+= 1
+    }
+    released = position
+    counters.released &+= UInt64(count)
+    return count
+  }
+
+  /// Takes packets whose state clock has been sent out of the output buffer: `passed` ones of which the primary's reference
+  /// is to be given up, `dropped` ones of which the primary's and egress's are. Both arrays have room for `capacity`.
+  /// Without replication the primary keeps no reference of passed packets, so only dropped ones count.
+  @inlinable
+  public mutating func takeFreed(
+    passed passedPackets: UnsafeMutablePointer<Packet>, dropped droppedPackets: UnsafeMutablePointer<Packet>, capacity: Int
+  ) -> (passed: Int, dropped: Int) {
+    var passedCount = 0
+    var droppedCount = 0
+    while freed != freeable, passedCount < capacity, droppedCount < capacity {
+      let tagged = output[Int(freed & outputMask)]
+      if tagged & 1 == 0 {
+        passedPackets[passedCount] = Packet(bitPattern: tagged).unsafelyUnwrapped
+        passedCount &+= 1
+      } else {
+        droppedPackets[droppedCount] = Packet(bitPattern: tagged & ~1).unsafelyUnwrapped
+        droppedCount &+= 1
+      }
+      freed &+= 1
+    }
+    return (passedCount, droppedCount)
+  }
+
+  /// The next flow whose close is committed on both replicas, if any: its slot goes back to the stamper (R16).
+  @inlinable
+  public mutating func nextCommittedClose() -> UInt32? {
+    guard closesHead != closesTail else { return nil }
+    let close = closes[Int(closesHead & closeMask)]
+    guard close.position < applied else { return nil }
+    closesHead &+= 1
+    return close.flowID
+  }
+
+  // MARK: inspection
+
+  /// Nothing processed is waiting for anything any more.
+  public var isQuiescent: Bool {
+    guard pending.count == 0, closed == tail, released == tail else { return false }
+    return configuration.isReplicated ? clocksApplied == clocksTaken && clockedTail == tail : true
+  }
+
+  /// Order-independent digest of every flow's order, chain, time and state.
+  public func digest() -> (digest: UInt64, flows: Int) {
+    var sum: UInt64 = 0
+    var count = 0
+    for index in 0..<flows.layout.indexCount {
+      let flow = flows[index]
+      guard flow.pointee.flowID != 0 else { continue }
+      count += 1
+      sum &+= flow.pointee.digest(next: flow.pointee.next)
+    }
+    return (sum, count)
+  }
+}

@@ -1,0 +1,280 @@
+import DEFTWire
+
+/// The primary of a pair: orders the packets of each flow, runs the NF, keeps what it produced in the output buffer until
+/// the secondary has voted, releases it, and sends the state once egress has it (paper, IV-B to IV-D). Pure: packets,
+/// messages and time are arguments. Owned by one lcore.
+///
+/// Every packet that was processed lies in one ring, in processing order; five positions move over it, never past the one
+/// to their right:
+///
+/// ```
+///   freed ≤ … ≤ released ≤ voted ≤ closed ≤ tail
+///   |--- kept for repair (R10) ---|- in flight -|- open batch -|
+/// ```
+///
+/// | position | moves when | never |
+/// |---|---|---|
+/// | tail | a packet has gone through the NF | while `window` batches are in flight |
+/// | closed | the open batch is closed: a Prepare is in the log | with no room in the log |
+/// | voted | a Vote arrives | past `closed`; by a vote of another epoch |
+/// | released | egress took the packet | past `voted` |
+/// | freed | the state clock that covers the packet was sent | before egress acknowledged what it covers (R2) |
+///
+/// What differs from the paper: processing goes on while up to `window` batches are in flight; state clocks are cumulative
+/// over several batches; a batch also closes when the input runs dry or after `flushInterval`.
+public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, Log: MessageLog & ~Copyable>: ~Copyable {
+  @usableFromInline let function: Function
+  public let configuration: ReplicationConfiguration
+  @usableFromInline let flows: FlowStateTable<Function.State>
+  @usableFromInline var pending: PendingList
+  /// Packet clocks and state clocks, on their way to the secondary.
+  @usableFromInline var prepares: Log
+  @usableFromInline var commits: Log
+
+  /// The output buffer: packet addresses, bit 0 set on those that the NF dropped.
+  @usableFromInline let output: UnsafeMutablePointer<UInt>
+  @usableFromInline var freed: UInt64 = 0
+  @usableFromInline var freeable: UInt64 = 0
+  @usableFromInline var released: UInt64 = 0
+  @usableFromInline var voted: UInt64 = 0
+  @usableFromInline var closed: UInt64 = 0
+  @usableFromInline var tail: UInt64 = 0
+
+  /// Flows touched by the open batch, and since the last state clock.
+  @usableFromInline let batchFlows: UnsafeMutablePointer<UInt32>
+  @usableFromInline var batchFlowCount = 0
+  @usableFromInline let clockFlows: UnsafeMutablePointer<UInt32>
+  @usableFromInline var clockFlowCount = 0
+
+  /// Batches in flight, by number.
+  @frozen @usableFromInline
+  struct Batch {
+    @usableFromInline var end: UInt64
+    @usableFromInline var prepareEnd: UInt64
+  }
+  @usableFromInline let batches: UnsafeMutablePointer<Batch>
+  @usableFromInline let batchMask: UInt64
+  @usableFromInline var closedBatch: UInt64 = 0
+  @usableFromInline var votedBatch: UInt64 = 0
+  @usableFromInline var batchOpened: UInt64 = 0
+
+  /// State clocks taken, by sequence: those not sent wait for egress, the others for the secondary.
+  @frozen @usableFromInline
+  struct StateClock {
+    @usableFromInline var batch: UInt64
+    @usableFromInline var end: UInt64
+    /// Packets passed up to `end`: what egress must have acknowledged.
+    @usableFromInline var passed: UInt64
+    @usableFromInline var logEnd: UInt64
+  }
+  @usableFromInline static var stateClockCapacity: UInt64 { 64 }
+  @usableFromInline let stateClocks: UnsafeMutablePointer<StateClock>
+  @usableFromInline var clocksTaken: UInt64 = 0
+  @usableFromInline var clocksSent: UInt64 = 0
+  @usableFromInline var clocksApplied: UInt64 = 0
+  /// `tail` and time of the last state clock.
+  @usableFromInline var clockedTail: UInt64 = 0
+  @usableFromInline var clockedTime: UInt64 = 0
+  /// Passed packets up to `tail`.
+  @usableFromInline var passed: UInt64 = 0
+
+  /// Closed flows whose slot the stamper gets back when `batch` is committed.
+  @usableFromInline let closes: UnsafeMutablePointer<(flowID: UInt32, position: UInt64)>
+  @usableFromInline let closeMask: UInt64
+  @usableFromInline var closesHead: UInt64 = 0
+  @usableFromInline var closesTail: UInt64 = 0
+  /// Position up to which the state clocks have been applied by the secondary.
+  @usableFromInline var applied: UInt64 = 0
+
+  public var counters = PrimaryCounters()
+
+  /// - Parameter closeCapacity: close markers that can be in flight at most (all stamping units together).
+  public init(
+    function: Function, configuration: ReplicationConfiguration, layout: FlowIDLayout, prepares: consuming Log,
+    commits: consuming Log, closeCapacity: Int, memory: TableMemory
+  ) {
+    precondition(configuration.retained & (configuration.retained - 1) == 0)
+    precondition(configuration.retained >= 2 * (configuration.batch + configuration.pendingPerFlow))
+    self.function = function
+    self.configuration = configuration
+    self.prepares = prepares
+    self.commits = commits
+    flows = FlowStateTable(layout: layout, memory: memory)
+    pending = PendingList(capacity: configuration.pending, perFlowLimit: configuration.pendingPerFlow, memory: memory)
+    func table<T>(_ count: Int, _ type: T.Type) -> UnsafeMutablePointer<T> {
+      memory(count * MemoryLayout<T>.stride).bindMemory(to: type, capacity: count)
+    }
+    output = table(configuration.retained, UInt.self)
+    batchFlows = table(configuration.batch + configuration.pending, UInt32.self)
+    clockFlows = table(configuration.retained, UInt32.self)
+    var batchCapacity = 1
+    while batchCapacity < configuration.window + 1 { batchCapacity *= 2 }
+    batches = table(batchCapacity, Batch.self)
+    batchMask = UInt64(batchCapacity - 1)
+    stateClocks = table(Int(Self.stateClockCapacity), StateClock.self)
+    var closeSlots = 1
+    while closeSlots < closeCapacity + 1 { closeSlots *= 2 }
+    closes = table(closeSlots, (flowID: UInt32, position: UInt64).self)
+    closeMask = UInt64(closeSlots - 1)
+  }
+
+  @inlinable @inline(__always)
+  var outputMask: UInt64 { UInt64(configuration.retained - 1) }
+  /// Batches sent and not voted for.
+  @inlinable @inline(__always)
+  public var batchesInFlight: Int { Int(closedBatch - votedBatch) }
+  /// Packets in the open batch.
+  @inlinable @inline(__always)
+  public var openCount: Int { Int(tail - closed) }
+
+  /// Step 1 of the paper: how many packets may be taken from the input buffer now. 0 while `window` batches are in flight,
+  /// the open batch is full, or the output buffer is.
+  @inlinable @inline(__always)
+  public var room: Int {
+    guard batchesInFlight < configuration.window else { return 0 }
+    // One packet may free a whole pendingList: keep that much in reserve.
+    let free = configuration.retained - Int(tail - freed) - configuration.pendingPerFlow
+    return max(0, min(configuration.batch - openCount, free))
+  }
+
+  // MARK: ordering (paper, IV-B)
+
+  /// Step 2: orders `count` ≤ `room` packets and runs the NF on those whose turn it is. Packets that are not wanted
+  /// (duplicates, stale ones) are put into `unwanted`, which has room for `count`; the caller gives up the primary's and
+  /// egress's reference of each. Returns how many those are.
+  @inlinable
+  public mutating func process(
+    _ packets: UnsafePointer<Packet>, count: Int, unwanted: UnsafeMutablePointer<Packet>, now: UInt64
+  ) -> Int {
+    if openCount == 0 { batchOpened = now }
+    var unwantedCount = 0
+    for i in 0..<count { Storage.prefetch(flows.entry(packets[i].pointee.flowID)) }
+    for i in 0..<count {
+      let packet = packets[i]
+      let flow = flows.entry(packet.pointee.flowID)
+      if _fastPath(flow.pointee.flowID == packet.pointee.flowID && flow.pointee.next == packet.pointee.counter) {
+        run(packet, flow)
+        if flow.pointee.pending != 0 { runPending(flow) }
+      } else if !order(packet, flow) {
+        unwanted[unwantedCount] = packet
+        unwantedCount += 1
+      }
+    }
+    counters.received &+= UInt64(count)
+    return unwantedCount
+  }
+
+  /// Runs the NF on the packet whose turn it is and puts it into the output buffer.
+  @inlinable @inline(__always)
+  mutating func run(_ packet: Packet, _ flow: UnsafeMutablePointer<FlowState<Function.State>>) {
+    let counter = packet.pointee.counter
+    flow.pointee.next = counter &+ 1
+    let time = max(flow.pointee.time, packet.pointee.time)
+    flow.pointee.time = time
+    if !flow.pointee.isInBatch { note(flow) }
+    var tagged = UInt(bitPattern: packet)
+    if _slowPath(packet.pointee.layout.isCloseMarker) {
+      close(packet, flow)
+    } else {
+      counters.processed &+= 1
+      switch function.process(
+        Storage.view(of: packet), &flow.pointee.state, PacketContext(time: time, counter: counter))
+      {
+      case .pass:
+        packet.pointee.previousPassed = flow.pointee.lastPassed
+        flow.pointee.lastPassed = counter
+        passed &+= 1
+      case .drop:
+        tagged |= 1
+        counters.droppedByFunction &+= 1
+      }
+    }
+    output[Int(tail & outputMask)] = tagged
+    tail &+= 1
+  }
+
+  /// First packet of the flow in the open batch.
+  @inlinable @inline(__always)
+  mutating func note(_ flow: UnsafeMutablePointer<FlowState<Function.State>>) {
+    let index = UInt32(truncatingIfNeeded: flows.layout.index(flow.pointee.flowID))
+    flow.pointee.isInBatch = true
+    batchFlows[batchFlowCount] = index
+    batchFlowCount &+= 1
+    if !flow.pointee.isInStateClock {
+      flow.pointee.isInStateClock = true
+      clockFlows[clockFlowCount] = index
+      clockFlowCount &+= 1
+    }
+  }
+
+  /// The flow's generation ends (R16). Its marker goes to egress like a passed packet, so that egress forgets the flow too.
+  @inline(never)
+  @usableFromInline
+  mutating func close(_ packet: Packet, _ flow: UnsafeMutablePointer<FlowState<Function.State>>) {
+    packet.pointee.previousPassed = flow.pointee.lastPassed
+    flow.pointee.lastPassed = packet.pointee.counter
+    flow.pointee.isClosed = true
+    flow.pointee.state = Function.initialState
+    passed &+= 1
+    counters.closeMarkers &+= 1
+    precondition(closesTail - closesHead <= closeMask, "more closes in flight than the stampers may have")
+    closes[Int(closesTail & closeMask)] = (flow.pointee.flowID, tail)
+    closesTail &+= 1
+  }
+
+  /// The next packet of the flow may have been waiting.
+  @inline(never)
+  @usableFromInline
+  mutating func runPending(_ flow: UnsafeMutablePointer<FlowState<Function.State>>) {
+    while flow.pointee.pending != 0, pending.firstCounter(flow.pointee.pending) == flow.pointee.next {
+      run(pending.removeFirst(&flow.pointee.pending), flow)
+    }
+  }
+
+  /// Not the packet whose turn it is. False: the packet is not wanted.
+  @inline(never)
+  @usableFromInline
+  mutating func order(_ packet: Packet, _ flow: UnsafeMutablePointer<FlowState<Function.State>>) -> Bool {
+    let flowID = packet.pointee.flowID
+    if flow.pointee.flowID != flowID {
+      // A slot is stamped anew only after its last generation's close was committed: a later generation may begin at once.
+      guard flow.pointee.flowID == 0 || (flow.pointee.isClosed && flows.layout.isLater(flowID, than: flow.pointee.flowID))
+      else {
+        counters.staleGeneration &+= 1
+        return false
+      }
+      let flags = flow.pointee
+      flow.pointee = FlowState(beginning: flowID, Function.initialState)
+      flow.pointee.isInBatch = flags.isInBatch
+      flow.pointee.isInStateClock = flags.isInStateClock
+    }
+    let ahead = packet.pointee.counter.serialDistance(from: flow.pointee.next)
+    if ahead == 0 {
+      run(packet, flow)
+      if flow.pointee.pending != 0 { runPending(flow) }
+      return true
+    }
+    guard ahead > 0 else {
+      counters.duplicates &+= 1
+      return false
+    }
+    guard ahead < counterWindow else {
+      counters.outsideWindow &+= 1
+      return false
+    }
+    switch pending.insert(packet, counter: packet.pointee.counter, head: &flow.pointee.pending) {
+    case .inserted:
+      counters.reordered &+= 1
+      return true
+    case .duplicate:
+      counters.duplicates &+= 1
+    case .full:
+      counters.pendingFull &+= 1
+    }
+    return false
+  }
+
+  /// Packets that wait for their turn.
+  public var pendingCount: Int { pending.count }
+  public var pendingHighWater: Int { pending.highWater }
+}

@@ -1,0 +1,58 @@
+/// What a primary has done, for summaries and telemetry. Written by its lcore only.
+@frozen
+public struct PrimaryCounters: Sendable {
+  /// Packets that entered ordering, close markers included.
+  public var received: UInt64 = 0
+  /// Packets that went through the NF (close markers are not among them).
+  public var processed: UInt64 = 0
+  public var droppedByFunction: UInt64 = 0
+  public var closeMarkers: UInt64 = 0
+  /// Handed to egress, close markers included.
+  public var released: UInt64 = 0
+  public var batchesPrepared: UInt64 = 0
+  public var batchesVoted: UInt64 = 0
+  public var batchesInFlightHighWater: UInt64 = 0
+  public var stateClocksTaken: UInt64 = 0
+  public var stateClocksApplied: UInt64 = 0
+  /// Drops of packets, by reason.
+  public var duplicates: UInt64 = 0
+  public var staleGeneration: UInt64 = 0
+  public var outsideWindow: UInt64 = 0
+  public var pendingFull: UInt64 = 0
+  /// Packets that had to wait in the pendingList.
+  public var reordered: UInt64 = 0
+  /// Waits: a log had no room.
+  public var prepareLogFull: UInt64 = 0
+  public var commitLogFull: UInt64 = 0
+  /// Messages refused.
+  public var staleEpochMessages: UInt64 = 0
+  public var impossibleMessages: UInt64 = 0
+  public init() {}
+}
+
+/// What a secondary has done.
+@frozen
+public struct SecondaryCounters: Sendable {
+  public var received: UInt64 = 0
+  /// Copies given back because a state clock covers them.
+  public var freed: UInt64 = 0
+  public var votes: UInt64 = 0
+  /// Batches whose vote had to wait for packets.
+  public var votesDelayed: UInt64 = 0
+  public var stateClocksApplied: UInt64 = 0
+  public var heldHighWater: UInt64 = 0
+  public var duplicates: UInt64 = 0
+  public var staleGeneration: UInt64 = 0
+  public var outsideWindow: UInt64 = 0
+  public var pendingFull: UInt64 = 0
+  public var reordered: UInt64 = 0
+  public var staleEpochMessages: UInt64 = 0
+  /// Prepares and commits that were seen before (a reconnection) and ignored.
+  public var repeatedMessages: UInt64 = 0
+  /// Messages that no correct primary sends: a gap in the batch numbers, a commit that was not voted for.
+  public var impossibleMessages: UInt64 = 0
+  public init() {}
+}
+
+/// How far apart two counters of one flow may be before a packet is taken for garbage (R18).
+@usableFromInline let counterWindow: Int32 = 1 << 30

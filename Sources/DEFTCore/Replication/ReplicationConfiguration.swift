@@ -1,0 +1,59 @@
+import DEFTWire
+
+/// The numbers of one pair, the same on both replicas. All times in ns.
+@frozen
+public struct ReplicationConfiguration: Sendable, Equatable {
+  public var pair: UInt16
+  /// Ownership of the pair's flow groups; in every message (B4).
+  public var epoch: UInt32
+  /// Packets in a batch (the paper's output buffer). A batch may exceed it by what its last packet frees from the pendingList.
+  public var batch: Int
+  /// Batches sent to the secondary and not voted for, at most. 1: stop and wait, as in the paper.
+  public var window: Int
+  /// A batch that is not full is closed at the latest after this time.
+  public var flushInterval: UInt64
+  /// With no input left, a batch that is not full is closed while fewer than this many are in flight.
+  public var dryWindow: Int
+  /// Packets after which a state clock is taken (at the next close of a batch). 1: with every batch, as in the paper.
+  public var stateClockPackets: Int
+  /// A quiet replica takes the state clock after this time.
+  public var stateClockInterval: UInt64
+  /// Packets that the primary keeps until their state clock has been sent, at most; a power of two.
+  public var retained: Int
+  /// Packets that the secondary holds, at most; a power of two.
+  public var held: Int
+  /// Packets that wait for their turn, at most, in all and per flow.
+  public var pending: Int
+  public var pendingPerFlow: Int
+  /// false: no secondary; what is processed is released at once (R7, policy `release`).
+  public var isReplicated: Bool
+
+  public init(
+    pair: UInt16 = 0, epoch: UInt32 = 1, batch: Int = 256, window: Int = 32, flushInterval: UInt64 = 50_000,
+    dryWindow: Int = 4, stateClockPackets: Int = 4096, stateClockInterval: UInt64 = 200_000, retained: Int = 32_768,
+    held: Int = 65_536, pending: Int = 4096, pendingPerFlow: Int = 1024, isReplicated: Bool = true
+  ) {
+    self.pair = pair
+    self.epoch = epoch
+    self.batch = batch
+    self.window = window
+    self.flushInterval = flushInterval
+    self.dryWindow = dryWindow
+    self.stateClockPackets = stateClockPackets
+    self.stateClockInterval = stateClockInterval
+    self.retained = retained
+    self.held = held
+    self.pending = pending
+    self.pendingPerFlow = pendingPerFlow
+    self.isReplicated = isReplicated
+  }
+
+  /// Bytes of one flow in a state clock.
+  public static func stateEntryBytes(stateSize: Int) -> Int { (StateEntry.byteCount + stateSize + 7) & ~7 }
+  /// Bytes of the longest state clock that the primary can send.
+  public func longestCommit(stateSize: Int) -> Int {
+    ControlMessageHeader.byteCount + retained * ReplicationConfiguration.stateEntryBytes(stateSize: stateSize)
+  }
+  /// Bytes of the longest packet clock that the primary can send.
+  public var longestPrepare: Int { ControlMessageHeader.byteCount + (batch + pending) * ClockEntry.byteCount }
+}

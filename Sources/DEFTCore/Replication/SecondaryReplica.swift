@@ -1,0 +1,302 @@
+import DEFTWire
+
+/// The secondary of a pair: holds a copy of every packet until a state clock covers it, and votes for a batch only when it
+/// holds every packet that the batch's packet clock covers (paper, IV-D). Pure. Owned by one lcore.
+///
+/// | on | does | never |
+/// |---|---|---|
+/// | packet | keeps it; knows per flow up to which counter it holds all | keeps a second copy of the same packet |
+/// | prepare t | checks t = last + 1; votes once everything it covers is here | votes t before t−1, or without a packet |
+/// | commit t | writes the states, frees the copies they cover | applies what it has not voted for, or twice |
+///
+/// A repeated message (a reconnection, R13) changes nothing; a gap in the batch numbers is refused.
+public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: PacketStorage>: ~Copyable {
+  public let configuration: ReplicationConfiguration
+  @usableFromInline let initialState: State
+  /// `next` of an entry is the counter up to which all packets are here; everything else is as of the last state clock.
+  @usableFromInline let flows: FlowStateTable<State>
+  /// Per flow: `nextExpectedPktID` of the last state clock.
+  @usableFromInline let appliedNext: UnsafeMutablePointer<UInt32>
+  @usableFromInline var pending: PendingList
+
+  /// Copies, in order of arrival.
+  @usableFromInline let held: UnsafeMutablePointer<Packet>
+  @usableFromInline var heldHead: UInt64 = 0
+  @usableFromInline var heldTail: UInt64 = 0
+  /// False until a state clock came that may cover the oldest copy.
+  @usableFromInline var mayFree = false
+
+  /// What prepares still wait for: (flow, next), in order of the prepares.
+  @usableFromInline let waiting: UnsafeMutablePointer<ClockEntry>
+  @usableFromInline let waitingMask: UInt64
+  @usableFromInline var waitingHead: UInt64 = 0
+  @usableFromInline var waitingTail: UInt64 = 0
+  /// Per batch prepared and not voted for: where its waiting entries end.
+  @usableFromInline let waitingEnds: UnsafeMutablePointer<UInt64>
+  @usableFromInline let waitingEndsMask: UInt64
+
+  @usableFromInline var preparedBatch: UInt64 = 0
+  public private(set) var votedBatch: UInt64 = 0
+  public private(set) var appliedBatch: UInt64 = 0
+
+  public var counters = SecondaryCounters()
+
+  public init(initialState: State, configuration: ReplicationConfiguration, layout: FlowIDLayout, memory: TableMemory) {
+    precondition(configuration.held & (configuration.held - 1) == 0)
+    self.configuration = configuration
+    self.initialState = initialState
+    flows = FlowStateTable(layout: layout, memory: memory)
+    pending = PendingList(capacity: configuration.pending, perFlowLimit: configuration.pendingPerFlow, memory: memory)
+    func table<T>(_ count: Int, _ type: T.Type) -> UnsafeMutablePointer<T> {
+      memory(count * MemoryLayout<T>.stride).bindMemory(to: type, capacity: count)
+    }
+    appliedNext = table(layout.indexCount, UInt32.self)
+    held = table(configuration.held, Packet.self)
+    var entries = 1
+    while entries < configuration.window * (configuration.batch + configuration.pending) { entries *= 2 }
+    waiting = table(entries, ClockEntry.self)
+    waitingMask = UInt64(entries - 1)
+    var ends = 1
+    while ends < configuration.window + 1 { ends *= 2 }
+    waitingEnds = table(ends, UInt64.self)
+    waitingEndsMask = UInt64(ends - 1)
+  }
+
+  @inlinable @inline(__always)
+  var heldMask: UInt64 { UInt64(configuration.held - 1) }
+  /// Copies held.
+  @inlinable @inline(__always)
+  public var heldCount: Int { Int(heldTail - heldHead) }
+  /// How many copies may come in now.
+  @inlinable @inline(__always)
+  public var room: Int { configuration.held - heldCount }
+  public var pendingCount: Int { pending.count }
+
+  // MARK: copies
+
+  /// Takes `count` ≤ `room` copies. Those that are not wanted are put into `unwanted` (room for `count`); the caller gives
+  /// up the secondary's reference of each. Returns how many those are.
+  @inlinable
+  public mutating func hold(_ packets: UnsafePointer<Packet>, count: Int, unwanted: UnsafeMutablePointer<Packet>) -> Int {
+    var unwantedCount = 0
+    for i in 0..<count { Storage.prefetch(flows.entry(packets[i].pointee.flowID)) }
+    for i in 0..<count {
+      let packet = packets[i]
+      let flow = flows.entry(packet.pointee.flowID)
+      if _fastPath(
+        flow.pointee.flowID == packet.pointee.flowID && flow.pointee.next == packet.pointee.counter
+          && flow.pointee.pending == 0)
+      {
+        flow.pointee.next = packet.pointee.counter &+ 1
+      } else if !order(packet, flow) {
+        unwanted[unwantedCount] = packet
+        unwantedCount += 1
+        continue
+      }
+      held[Int(heldTail & heldMask)] = packet
+      heldTail &+= 1
+    }
+    counters.received &+= UInt64(count)
+    counters.heldHighWater = max(counters.heldHighWater, UInt64(heldCount))
+    return unwantedCount
+  }
+
+  @inline(never)
+  @usableFromInline
+  mutating func order(_ packet: Packet, _ flow: UnsafeMutablePointer<FlowState<State>>) -> Bool {
+    let flowID = packet.pointee.flowID
+    if flow.pointee.flowID != flowID {
+      guard flow.pointee.flowID == 0 || (flow.pointee.isClosed && flows.layout.isLater(flowID, than: flow.pointee.flowID))
+      else {
+        counters.staleGeneration &+= 1
+        return false
+      }
+      flow.pointee = FlowState(beginning: flowID, initialState)
+      appliedNext[flows.layout.index(flowID)] = Stamp.firstCounter
+    }
+    let ahead = packet.pointee.counter.serialDistance(from: flow.pointee.next)
+    guard ahead >= 0 else {
+      counters.duplicates &+= 1
+      return false
+    }
+    guard ahead < counterWindow else {
+      counters.outsideWindow &+= 1
+      return false
+    }
+    if ahead == 0 {
+      flow.pointee.next = packet.pointee.counter &+ 1
+      while flow.pointee.pending != 0, pending.firstCounter(flow.pointee.pending) == flow.pointee.next {
+        _ = pending.removeFirst(&flow.pointee.pending)
+        flow.pointee.next &+= 1
+      }
+      return true
+    }
+    // The pendingList only remembers which counters are here; the copy itself is held like any other.
+    switch pending.insert(packet, counter: packet.pointee.counter, head: &flow.pointee.pending) {
+    case .inserted:
+      counters.reordered &+= 1
+      return true
+    case .duplicate:
+      counters.duplicates &+= 1
+    case .full:
+      counters.pendingFull &+= 1
+    }
+    return false
+  }
+
+  // MARK: messages
+
+  /// A message from the primary. The caller has checked its lengths.
+  public mutating func receive(_ message: UnsafeRawBufferPointer) {
+    let bytes = message.baseAddress.unsafelyUnwrapped
+    let header = ControlMessageHeader(reading: bytes)
+    guard header.epoch == configuration.epoch, header.pair == configuration.pair else {
+      counters.staleEpochMessages &+= 1
+      return
+    }
+    switch ControlMessageHeader.Kind(rawValue: header.kind) {
+    case .prepare: prepare(header, bytes + ControlMessageHeader.byteCount)
+    case .commit: commit(header, bytes + ControlMessageHeader.byteCount)
+    default: counters.impossibleMessages &+= 1
+    }
+  }
+
+  private mutating func prepare(_ header: ControlMessageHeader, _ entries: UnsafeRawPointer) {
+    guard header.batch > preparedBatch else {
+      counters.repeatedMessages &+= 1
+      return
+    }
+    // R13: gaps are refused. A primary never has more than `window` batches in flight, so the tables below suffice.
+    guard header.batch == preparedBatch + 1, preparedBatch - votedBatch < UInt64(configuration.window),
+      UInt64(header.count) <= waitingMask + 1 - (waitingTail - waitingHead), header.detail == 0,
+      (0..<Int(header.count)).allSatisfy({ i in
+        ClockEntry(reading: entries + i * ClockEntry.byteCount).flowID != 0
+      })
+    else {
+      counters.impossibleMessages &+= 1
+      return
+    }
+    preparedBatch = header.batch
+    for i in 0..<Int(header.count) {
+      let entry = ClockEntry(reading: entries + i * ClockEntry.byteCount)
+      if !holds(entry) {
+        waiting[Int(waitingTail & waitingMask)] = entry
+        waitingTail &+= 1
+      }
+    }
+    waitingEnds[Int(preparedBatch & waitingEndsMask)] = waitingTail
+    if waitingHead != waitingTail { counters.votesDelayed &+= 1 }
+  }
+
+  /// Every packet of the flow below `next` is here, or was applied with an earlier state clock.
+  @inlinable @inline(__always)
+  func holds(_ entry: ClockEntry) -> Bool {
+    let flow = flows.entry(entry.flowID)
+    return flow.pointee.flowID == entry.flowID && flow.pointee.next.isSeriallyAtLeast(entry.next)
+  }
+
+  /// Votes for what can be voted for now. True if there is a new vote to send.
+  @inlinable
+  public mutating func vote() -> Bool {
+    guard votedBatch != preparedBatch else { return false }
+    return voteWaiting()
+  }
+
+  @usableFromInline
+  mutating func voteWaiting() -> Bool {
+    while waitingHead != waitingTail, holds(waiting[Int(waitingHead & waitingMask)]) { waitingHead &+= 1 }
+    let before = votedBatch
+    while votedBatch != preparedBatch, waitingEnds[Int((votedBatch + 1) & waitingEndsMask)] <= waitingHead {
+      votedBatch += 1
+    }
+    counters.votes &+= votedBatch - before
+    return votedBatch != before
+  }
+
+  private mutating func commit(_ header: ControlMessageHeader, _ entries: UnsafeRawPointer) {
+    guard header.batch > appliedBatch else {
+      counters.repeatedMessages &+= 1
+      return
+    }
+    let stateSize = MemoryLayout<State>.size
+    let entryBytes = ReplicationConfiguration.stateEntryBytes(stateSize: stateSize)
+    guard header.batch <= votedBatch, Int(header.detail) == entryBytes else {
+      counters.impossibleMessages &+= 1
+      return
+    }
+    let count = Int(header.count)
+    for i in 0..<count {
+      let bytes = entries + i * entryBytes
+      if i + 4 < count {
+        Storage.prefetch(flows.entry(StateEntry(reading: bytes + 4 * entryBytes).flowID))
+      }
+      apply(StateEntry(reading: bytes), bytes + StateEntry.byteCount)
+    }
+    appliedBatch = header.batch
+    mayFree = true
+    counters.stateClocksApplied &+= 1
+  }
+
+  private mutating func apply(_ entry: StateEntry, _ state: UnsafeRawPointer) {
+    let flow = flows.entry(entry.flowID)
+    // The vote said that this generation's packets are here, so the entry is this generation's.
+    guard flow.pointee.flowID == entry.flowID else {
+      counters.impossibleMessages &+= 1
+      return
+    }
+    flow.pointee.lastPassed = entry.lastPassed
+    flow.pointee.time = entry.time
+    flow.pointee.isClosed = entry.isClosed != 0
+    flow.pointee.state = state.loadUnaligned(as: State.self)
+    appliedNext[flows.layout.index(entry.flowID)] = entry.next
+  }
+
+  /// Takes up to `capacity` copies that a state clock covers, oldest first, into `packets`; the caller gives up the
+  /// secondary's reference of each. Returns how many.
+  @inlinable
+  public mutating func takeFreed(into packets: UnsafeMutablePointer<Packet>, capacity: Int) -> Int {
+    guard mayFree else { return 0 }
+    var count = 0
+    while heldHead != heldTail, count < capacity {
+      if heldHead &+ 16 < heldTail {
+        Storage.prefetch(UnsafeRawPointer(held[Int((heldHead &+ 16) & heldMask)]))
+      }
+      let packet = held[Int(heldHead & heldMask)]
+      guard isCovered(packet) else {
+        mayFree = false
+        break
+      }
+      packets[count] = packet
+      count &+= 1
+      heldHead &+= 1
+    }
+    counters.freed &+= UInt64(count)
+    return count
+  }
+
+  @inlinable @inline(__always)
+  func isCovered(_ packet: Packet) -> Bool {
+    let flowID = packet.pointee.flowID
+    let index = flows.layout.index(flowID)
+    // Another generation in the entry is a later one: the close of this packet's was committed.
+    return packet.pointee.counter.isSeriallyBefore(appliedNext[index]) || flows[index].pointee.flowID != flowID
+  }
+
+  // MARK: inspection
+
+  /// Nothing is held, awaited or unvoted.
+  public var isQuiescent: Bool { heldHead == heldTail && pending.count == 0 && votedBatch == preparedBatch }
+
+  /// As `PrimaryReplica.digest`, of what the state clocks said.
+  public func digest() -> (digest: UInt64, flows: Int) {
+    var sum: UInt64 = 0
+    var count = 0
+    for index in 0..<flows.layout.indexCount {
+      let flow = flows[index]
+      guard flow.pointee.flowID != 0 else { continue }
+      count += 1
+      sum &+= flow.pointee.digest(next: appliedNext[index])
+    }
+    return (sum, count)
+  }
+}

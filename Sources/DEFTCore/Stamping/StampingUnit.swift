@@ -1,0 +1,68 @@
+import DEFTWire
+
+/// One stamping unit (paper, IV-A): gives each packet its flow's ID and next counter, and ends idle flows in band (R16).
+/// Owned by one lcore. Time is an argument.
+public struct StampingUnit: ~Copyable {
+  public var table: FlowTable
+  /// A flow without packets for this long is closed, ns.
+  public let idleTimeout: UInt64
+  /// Closes under way at most; further idle flows wait. Also the bound of every queue that carries close notices.
+  public static let maximumClosing = 1024
+  public private(set) var closing = 0
+  /// Flow generations begun and ended.
+  public private(set) var closed: UInt64 = 0
+  private var hand = 0
+  private var nextSweep: UInt64 = 0
+  /// Slots looked at per sweep step; a whole round takes an eighth of the idle time-out.
+  private static let sweepStep = 64
+  private let sweepInterval: UInt64
+
+  public init(unit: Int, layout: FlowIDLayout, seed: UInt64, idleTimeout: UInt64, memory: TableMemory) {
+    table = FlowTable(unit: unit, layout: layout, seed: seed, memory: memory)
+    self.idleTimeout = idleTimeout
+    let steps = UInt64(max(1, (1 << Int(layout.slotBits)) / StampingUnit.sweepStep))
+    sweepInterval = idleTimeout / 8 / steps
+  }
+
+  /// Takes the flow's next counter. The caller has made sure that the packet can be sent (R17).
+  @inlinable @inline(__always)
+  public func take(_ entry: UnsafeMutablePointer<FlowTable.Entry>, now: UInt64) -> UInt32 {
+    let counter = entry.pointee.nextCounter
+    entry.pointee.nextCounter = counter &+ 1
+    entry.pointee.lastSeen = now
+    return counter
+  }
+
+  /// True when `sweep` has something to do.
+  @inlinable @inline(__always)
+  public func sweepIsDue(now: UInt64) -> Bool { now >= sweepDue }
+  @usableFromInline var sweepDue: UInt64 { nextSweep }
+
+  /// Looks at the next few slots and ends the flows that have been idle. Writes (flow ID, counter) of the close markers
+  /// that must now be sent, at most `capacity`; returns how many. Each is a stamped packet like any other.
+  public mutating func sweep(now: UInt64, into markers: UnsafeMutablePointer<ClockEntry>, capacity: Int) -> Int {
+    var count = 0
+    var looked = 0
+    while looked < StampingUnit.sweepStep, count < capacity, closing < StampingUnit.maximumClosing {
+      if let entry = table.active(hand), now > entry.pointee.lastSeen, now - entry.pointee.lastSeen >= idleTimeout {
+        markers[count] = ClockEntry(flowID: entry.pointee.flowID, next: entry.pointee.nextCounter)
+        entry.pointee.nextCounter &+= 1
+        entry.pointee.use = .closing
+        closing += 1
+        count += 1
+      }
+      hand = (hand + 1) & (table.slotCount - 1)
+      looked += 1
+    }
+    if looked == StampingUnit.sweepStep { nextSweep = now + sweepInterval }
+    return count
+  }
+
+  /// The close of `flowID` is committed. False: nobody waited for it.
+  public mutating func closeCommitted(_ flowID: UInt32) -> Bool {
+    guard table.free(flowID) else { return false }
+    closing -= 1
+    closed &+= 1
+    return true
+  }
+}

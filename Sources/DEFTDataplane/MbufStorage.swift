@@ -1,0 +1,31 @@
+import CDPDK
+import DEFTCore
+import DEFTWire
+
+/// The core's packets, in mbufs: the metadata block is a dynamic field, the frame starts behind the stamp.
+public enum MbufStorage: PacketStorage {
+  @inlinable @inline(__always)
+  public static func view(of packet: Packet) -> PacketView {
+    PacketView(
+      frame: UnsafeRawPointer(cd_frame(packet)) + Stamp.byteCount,
+      length: Int(cd_frame_length(packet)) - Stamp.byteCount,
+      contiguous: Int(cd_frame_contiguous(packet)) - Stamp.byteCount,
+      layout: packet.pointee.layout)
+  }
+  @inlinable @inline(__always)
+  public static func prefetch(_ address: UnsafeRawPointer) { cd_prefetch(address) }
+
+  /// Memory for the core's tables; ends the process with one line if the machine has none left.
+  public static func tableMemory(_ byteCount: Int) -> UnsafeMutableRawPointer {
+    guard let memory = cd_memory_zeroed(UInt64(byteCount)) else {
+      preconditionFailure("no memory for a table of \(byteCount) bytes; use smaller --flows or --buffer")
+    }
+    return memory
+  }
+}
+
+/// Arrays of packet handles as the C calls want them.
+@inlinable @inline(__always)
+func handles(_ packets: UnsafeMutablePointer<Packet>) -> UnsafeMutablePointer<UnsafeMutableRawPointer?> {
+  UnsafeMutableRawPointer(packets).assumingMemoryBound(to: UnsafeMutableRawPointer?.self)
+}

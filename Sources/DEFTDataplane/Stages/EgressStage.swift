@@ -1,0 +1,173 @@
+import CDPDK
+import DEFTCore
+import DEFTWire
+import Synchronization
+
+/// Egress on an lcore: follows each flow's chain (R1), strips the stamp, transmits, and acknowledges to each primary (R2).
+struct EgressStage: ~Copyable {
+  static let burst = 64
+
+  var chain: EgressChain<MbufStorage>
+  /// One release ring and one cumulative acknowledgement per pair.
+  private let releases: UnsafeMutablePointer<OpaquePointer>
+  private let acknowledged: UnsafeMutablePointer<UnsafeMutablePointer<Atomic<UInt64>>>
+  private let pairCount: Int
+  private var nextPair = 0
+  /// Packets of each pair that were dealt with.
+  private let handled: UnsafeMutablePointer<UInt64>
+  private let port: UInt16
+  private let queue: UInt16
+  private let clock: LcoreClock
+  private let isShared: Bool
+  private let measuresLatency: Bool
+  private let counters: UnsafeMutablePointer<LcoreCounters>
+  var latency = LatencyHistogram()
+
+  private let packets: UnsafeMutablePointer<Packet>
+  /// Stripped, waiting for the port to take them; only of `nextPair`.
+  private let outgoing: UnsafeMutablePointer<Packet>
+  private var outgoingHead = 0
+  private var outgoingTail = 0
+  private var unacknowledged = 0
+  private let unwanted: UnsafeMutablePointer<Packet>
+  private let outgoingCapacity: Int
+  private(set) var transmitted: UInt64 = 0
+  /// Times the port took less than it was given.
+  private(set) var portFull: UInt64 = 0
+
+  init(
+    chain: consuming EgressChain<MbufStorage>, releases: [OpaquePointer],
+    acknowledged: [UnsafeMutablePointer<Atomic<UInt64>>], holdCapacity: Int, port: UInt16, queue: UInt16,
+    clock: LcoreClock, isShared: Bool, measuresLatency: Bool, counters: UnsafeMutablePointer<LcoreCounters>
+  ) {
+    self.chain = chain
+    pairCount = releases.count
+    self.releases = .allocate(capacity: pairCount)
+    self.releases.initialize(from: releases, count: pairCount)
+    self.acknowledged = .allocate(capacity: pairCount)
+    self.acknowledged.initialize(from: acknowledged, count: pairCount)
+    handled = .allocate(capacity: pairCount)
+    handled.initialize(repeating: 0, count: pairCount)
+    self.port = port
+    self.queue = queue
+    self.clock = clock
+    self.isShared = isShared
+    self.measuresLatency = measuresLatency
+    self.counters = counters
+    packets = .allocate(capacity: Self.burst)
+    unwanted = .allocate(capacity: Self.burst)
+    // Everything that egress holds may be let go by one packet.
+    outgoingCapacity = Self.burst + holdCapacity
+    outgoing = .allocate(capacity: outgoingCapacity)
+  }
+
+  /// Moves one burst. Returns how many packets it moved.
+  @inline(__always)
+  mutating func poll() -> Int {
+    if outgoingHead != outgoingTail { return transmit() }
+    for _ in 0..<pairCount {
+      let count = Int(cd_ring_dequeue(releases[nextPair], handles(packets), UInt32(Self.burst)))
+      if count > 0 {
+        decide(count)
+        _ = transmit()
+        return count
+      }
+      nextPair = nextPair &+ 1 == pairCount ? 0 : nextPair &+ 1
+    }
+    return 0
+  }
+
+  @inline(__always)
+  private mutating func decide(_ count: Int) {
+    // The metadata lies in the mbuf's second line, which freeing wants as well.
+    for i in 0..<count { cd_prefetch_mbuf(packets[i]) }
+    for i in 0..<count { chain.prefetch(packets[i]) }
+    var unwantedCount = 0
+    for i in 0..<count {
+      let packet = packets[i]
+      switch chain.decide(packet) {
+      case .transmit:
+        outgoing[outgoingTail] = packet
+        outgoingTail &+= 1
+        letHeldGo(after: packet)
+      case .forget:
+        unwanted[unwantedCount] = packet
+        unwantedCount &+= 1
+        letHeldGo(after: packet)
+      case .suppress, .refuse:
+        unwanted[unwantedCount] = packet
+        unwantedCount &+= 1
+      case .hold:
+        break
+      }
+    }
+    if unwantedCount > 0 { cd_release(handles(unwanted), UInt32(unwantedCount), 1, isShared) }
+    unacknowledged = count
+    if outgoingTail > 0 { cd_strip(handles(outgoing), UInt32(outgoingTail), UInt16(Stamp.byteCount)) }
+    if measuresLatency { recordLatency() }
+  }
+
+  @inline(__always)
+  private mutating func letHeldGo(after packet: Packet) {
+    while let held = chain.nextHeld(after: packet) { letGo(held) }
+  }
+  @inline(never)
+  private mutating func letGo(_ held: Packet) {
+    if held.pointee.layout.isCloseMarker {
+      var single = held
+      withUnsafeMutablePointer(to: &single) { cd_release(handles($0), 1, 1, isShared) }
+    } else {
+      outgoing[outgoingTail] = held
+      outgoingTail &+= 1
+    }
+  }
+
+  /// Stamp → release. Packets of one burst were stamped at one time: they are counted together.
+  @inline(__always)
+  private mutating func recordLatency() {
+    guard outgoingTail > 0 else { return }
+    let now = clock.now()
+    var time = outgoing[0].pointee.time
+    var run: UInt64 = 0
+    for i in 0..<outgoingTail {
+      let stamp = outgoing[i].pointee.time
+      if stamp != time {
+        latency.record(now &- min(time, now), count: run)
+        time = stamp
+        run = 0
+      }
+      run &+= 1
+    }
+    latency.record(now &- min(time, now), count: run)
+  }
+
+  @inline(__always)
+  private mutating func transmit() -> Int {
+    let waiting = outgoingTail &- outgoingHead
+    if waiting > 0 {
+      let sent = Int(cd_tx_burst(port, queue, handles(outgoing + outgoingHead), UInt16(min(waiting, 0xffff))))
+      transmitted &+= UInt64(sent)
+      counters.pointee.transmitted &+= UInt64(sent)
+      outgoingHead &+= sent
+      guard outgoingHead == outgoingTail else {
+        portFull &+= 1
+        return sent
+      }
+    }
+    outgoingHead = 0
+    outgoingTail = 0
+    handled[nextPair] &+= UInt64(unacknowledged)
+    unacknowledged = 0
+    acknowledge()
+    nextPair = nextPair &+ 1 == pairCount ? 0 : nextPair &+ 1
+    return waiting
+  }
+
+  /// Cumulative, so nothing may be acknowledged while something before it is held.
+  @inline(__always)
+  private func acknowledge() {
+    guard chain.heldCount == 0 else { return }
+    for pair in 0..<pairCount { acknowledged[pair].pointee.store(handled[pair], ordering: .releasing) }
+  }
+  var isIdle: Bool { outgoingHead == outgoingTail && chain.heldCount == 0 }
+}

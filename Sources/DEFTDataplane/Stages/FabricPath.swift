@@ -1,0 +1,94 @@
+import CDPDK
+import DEFTCore
+
+/// The way from the switch to one replica: a ring, and on request the faults of a real fabric, seeded: packets within a
+/// block of `reorder` are shuffled, and each is doubled with probability `duplicate`.
+///
+/// Capacity: the ring's; the switch sends only what `credit` allows, so nothing is lost here.
+struct FabricPath: ~Copyable {
+  let ring: OpaquePointer
+  /// References that a packet carries on this path (a double carries as many).
+  let references: UInt16
+  private let reorder: Int
+  private let duplicateThreshold: UInt64
+  private let pool: OpaquePointer
+  private var random: UInt64
+  private let block: UnsafeMutablePointer<Packet>
+  private var blockCount = 0
+  private(set) var duplicated: UInt64 = 0
+  let isFaulty: Bool
+
+  init(ring: OpaquePointer, references: UInt16, reorder: Int, duplicate: Double, seed: UInt64, pool: OpaquePointer) {
+    self.ring = ring
+    self.references = references
+    self.reorder = reorder
+    duplicateThreshold = duplicate >= 1 ? .max : UInt64(duplicate * 18_446_744_073_709_551_615.0)
+    self.pool = pool
+    random = seed
+    block = .allocate(capacity: 2 * (reorder + StamperStage.burst))
+    isFaulty = reorder > 0 || duplicate > 0
+  }
+
+  /// Packets that may be sent now.
+  @inline(__always)
+  var credit: Int {
+    let free = Int(cd_ring_free_count(ring))
+    return isFaulty ? max(0, (free - blockCount) / 2 - reorder) : free
+  }
+  /// Packets on their way.
+  @inline(__always)
+  var backlog: Int { Int(cd_ring_count(ring)) + blockCount }
+
+  @inline(__always)
+  mutating func send(_ packets: UnsafeMutablePointer<Packet>, count: Int) {
+    if _fastPath(!isFaulty) {
+      let sent = cd_ring_enqueue(ring, handles(packets), UInt32(count))
+      precondition(Int(sent) == count, "the switch sent more than its credit")
+    } else {
+      sendFaulty(packets, count: count)
+    }
+  }
+
+  @inline(never)
+  private mutating func sendFaulty(_ packets: UnsafeMutablePointer<Packet>, count: Int) {
+    for i in 0..<count {
+      block[blockCount] = packets[i]
+      blockCount += 1
+      if duplicateThreshold > 0, next() < duplicateThreshold,
+        let copy = cd_copy(packets[i], pool, references)
+      {
+        block[blockCount] = copy.assumingMemoryBound(to: PacketMetadata.self)
+        blockCount += 1
+        duplicated &+= 1
+      }
+      if blockCount >= reorder { flush() }
+    }
+  }
+
+  /// Lets everything go that is being shuffled; called when the input runs dry.
+  mutating func flush() {
+    guard blockCount > 0 else { return }
+    if reorder > 1 {
+      var i = blockCount - 1
+      while i > 0 {
+        let j = Int(next() % UInt64(i + 1))
+        let packet = block[i]
+        block[i] = block[j]
+        block[j] = packet
+        i -= 1
+      }
+    }
+    let sent = cd_ring_enqueue(ring, handles(block), UInt32(blockCount))
+    precondition(Int(sent) == blockCount, "the switch sent more than its credit")
+    blockCount = 0
+  }
+
+  /// SplitMix64.
+  private mutating func next() -> UInt64 {
+    random &+= 0x9E37_79B9_7F4A_7C15
+    var z = random
+    z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
+    return z ^ z >> 31
+  }
+}

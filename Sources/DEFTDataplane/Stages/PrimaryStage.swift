@@ -1,0 +1,139 @@
+import CDPDK
+import DEFTCore
+import DEFTMailbox
+import DEFTWire
+import Synchronization
+
+/// A pair's primary on an lcore: the protocol's `PrimaryReplica` between its rings.
+///
+/// ```
+///  switch ─► inputs ─► PrimaryReplica ─► releases ─► egress
+///                        │      ▲
+///                prepares, commits   votes          (mailbox rings ⇄ control thread)
+/// ```
+struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
+  static var releaseBurst: Int { 128 }
+
+  var replica: PrimaryReplica<Function, MbufStorage, MessageProducer>
+  /// From each stamping unit.
+  private let inputs: UnsafeMutablePointer<OpaquePointer>
+  private let inputCount: Int
+  private var nextInput = 0
+  private let releases: OpaquePointer
+  /// Committed closes, to each stamping unit.
+  private let closeRings: UnsafeMutablePointer<OpaquePointer>
+  private let layout: FlowIDLayout
+  /// Packets that egress has dealt with, cumulative; written by egress.
+  private let acknowledged: UnsafeMutablePointer<Atomic<UInt64>>
+  private var votes: MessageConsumer
+  private let doorbell: Doorbell
+  /// Holders run on other lcores too: references are counted atomically.
+  private let isShared: Bool
+  private let counters: UnsafeMutablePointer<LcoreCounters>
+
+  private let packets: UnsafeMutablePointer<Packet>
+  private let unwanted: UnsafeMutablePointer<Packet>
+  private let outgoing: UnsafeMutablePointer<Packet>
+  private let freedPassed: UnsafeMutablePointer<Packet>
+  private let freedDropped: UnsafeMutablePointer<Packet>
+
+  init(
+    replica: consuming PrimaryReplica<Function, MbufStorage, MessageProducer>, inputs: [OpaquePointer],
+    releases: OpaquePointer, closeRings: [OpaquePointer], layout: FlowIDLayout,
+    acknowledged: UnsafeMutablePointer<Atomic<UInt64>>, votes: consuming MessageConsumer, doorbell: Doorbell,
+    isShared: Bool, counters: UnsafeMutablePointer<LcoreCounters>
+  ) {
+    self.replica = replica
+    inputCount = inputs.count
+    self.inputs = .allocate(capacity: inputs.count)
+    self.inputs.initialize(from: inputs, count: inputs.count)
+    self.releases = releases
+    self.closeRings = .allocate(capacity: closeRings.count)
+    self.closeRings.initialize(from: closeRings, count: closeRings.count)
+    self.layout = layout
+    self.acknowledged = acknowledged
+    self.votes = votes
+    self.doorbell = doorbell
+    self.isShared = isShared
+    self.counters = counters
+    packets = .allocate(capacity: StamperStage.burst)
+    unwanted = .allocate(capacity: StamperStage.burst)
+    outgoing = .allocate(capacity: Self.releaseBurst)
+    freedPassed = .allocate(capacity: Self.releaseBurst)
+    freedDropped = .allocate(capacity: Self.releaseBurst)
+  }
+
+  /// Moves what can be moved. Returns how many packets or messages it moved.
+  @inline(__always)
+  mutating func poll(now: UInt64) -> Int {
+    var moved = 0
+    while let message = votes.next() {
+      replica.receive(message)
+      votes.consume(message)
+      moved &+= 1
+    }
+    var ring = replica.acknowledged(acknowledged.pointee.load(ordering: .acquiring))
+    moved &+= release()
+    moved &+= free()
+    let (taken, isDry) = take(now: now)
+    moved &+= taken
+    if replica.closeBatchIfDue(inputIsDry: isDry, now: now) {
+      ring = true
+      moved &+= 1
+    }
+    if ring { doorbell.ring() }
+    return moved
+  }
+
+  @inline(__always)
+  private mutating func release() -> Int {
+    let room = min(Self.releaseBurst, Int(cd_ring_free_count(releases)))
+    let count = replica.release(into: outgoing, capacity: room)
+    if count > 0 {
+      let sent = cd_ring_enqueue(releases, handles(outgoing), UInt32(count))
+      precondition(Int(sent) == count, "the release ring had room a moment ago")
+    }
+    return count
+  }
+
+  @inline(__always)
+  private mutating func free() -> Int {
+    let (passed, dropped) = replica.takeFreed(passed: freedPassed, dropped: freedDropped, capacity: Self.releaseBurst)
+    let isReplicated = replica.configuration.isReplicated
+    // Without a secondary the packet went to egress with its only reference.
+    if passed > 0, isReplicated { cd_release(handles(freedPassed), UInt32(passed), 1, isShared) }
+    if dropped > 0 { cd_release(handles(freedDropped), UInt32(dropped), isReplicated ? 2 : 1, isShared) }
+    while let flowID = replica.nextCommittedClose() { returnSlot(flowID) }
+    return passed &+ dropped
+  }
+
+  @inline(never)
+  private func returnSlot(_ flowID: UInt32) {
+    var word = UnsafeMutableRawPointer(bitPattern: UInt(flowID))
+    let sent = cd_ring_enqueue(closeRings[layout.unit(flowID)], &word, 1)
+    precondition(sent == 1, "more closes in flight than a stamping unit begins")
+  }
+
+  /// Steps 1 and 2 of the paper (IV-B). `isDry`: there was room, and nothing to take.
+  @inline(__always)
+  private mutating func take(now: UInt64) -> (taken: Int, isDry: Bool) {
+    var taken = 0
+    var isDry = true
+    for _ in 0..<inputCount {
+      let room = min(StamperStage.burst, replica.room)
+      guard room > 0 else { return (taken, false) }
+      let count = Int(cd_ring_dequeue(inputs[nextInput], handles(packets), UInt32(room)))
+      nextInput = nextInput &+ 1 == inputCount ? 0 : nextInput &+ 1
+      guard count > 0 else { continue }
+      isDry = false
+      let processedBefore = replica.counters.processed
+      let refused = replica.process(packets, count: count, unwanted: unwanted, now: now)
+      counters.pointee.processed &+= replica.counters.processed &- processedBefore
+      if refused > 0 {
+        cd_release(handles(unwanted), UInt32(refused), replica.configuration.isReplicated ? 2 : 1, isShared)
+      }
+      taken &+= count
+    }
+    return (taken, isDry)
+  }
+}

@@ -1,0 +1,189 @@
+import CDPDK
+import DEFTCore
+import DEFTWire
+
+/// One stamping unit on an lcore: receives a burst, finds each packet's flow, stamps it and lets the switch send it on.
+/// A packet that cannot be sent on is dropped here, before it has a stamp (R17).
+struct StamperStage: ~Copyable {
+  /// Packets moved by one poll of any stage, at most.
+  static let burst = 32
+  /// In front of a source that can wait, no more than this is queued at a primary: a longer queue would only cool the caches.
+  static let patientBacklog = 1024
+
+  private let input: StamperInput
+  private var unit: StampingUnit
+  var fabric: Switch
+  private let clock: LcoreClock
+  private let pool: OpaquePointer
+  /// Flow IDs whose close is committed, one ring per pair, as pointer-sized words.
+  private let committedCloses: [OpaquePointer]
+  /// Another port that gets a copy of every stamped packet (`--stamped-out`).
+  private let mirrorPort: UInt16?
+  private let servicePath: UInt32
+  private let references: UInt16
+  private let counters: UnsafeMutablePointer<LcoreCounters>
+
+  private let burstIn: ReceivedBurst
+  private let stamps: UnsafeMutablePointer<UnsafeMutablePointer<UInt8>?>
+  private let keys: UnsafeMutablePointer<FlowKey>
+  private let hashes: UnsafeMutablePointer<UInt64>
+  private let layouts: UnsafeMutablePointer<FrameLayout>
+  private let kept: UnsafeMutablePointer<Packet>
+  private let dropped: UnsafeMutablePointer<Packet>
+  private let markers: UnsafeMutablePointer<ClockEntry>
+
+  private(set) var received: UInt64 = 0
+  private(set) var stamped: UInt64 = 0
+  private(set) var markersSent: UInt64 = 0
+  private(set) var inputBufferFull: UInt64 = 0
+  private(set) var flowTableFull: UInt64 = 0
+  private(set) var noHeadroom: UInt64 = 0
+  private(set) var mirrorLost: UInt64 = 0
+
+  init(
+    input: StamperInput, unit: consuming StampingUnit, fabric: consuming Switch, clock: LcoreClock, pool: OpaquePointer,
+    committedCloses: [OpaquePointer], mirrorPort: UInt16?, servicePath: UInt32,
+    counters: UnsafeMutablePointer<LcoreCounters>
+  ) {
+    self.input = input
+    self.unit = unit
+    // Primary, egress, and the secondary if there is one, each hold a reference.
+    references = fabric.isReplicated ? 3 : 1
+    self.fabric = fabric
+    self.clock = clock
+    self.pool = pool
+    self.committedCloses = committedCloses
+    self.mirrorPort = mirrorPort
+    self.servicePath = servicePath
+    self.counters = counters
+    burstIn = ReceivedBurst(capacity: Self.burst)
+    stamps = .allocate(capacity: Self.burst)
+    keys = .allocate(capacity: Self.burst)
+    hashes = .allocate(capacity: Self.burst)
+    layouts = .allocate(capacity: Self.burst)
+    kept = .allocate(capacity: Self.burst)
+    dropped = .allocate(capacity: Self.burst)
+    markers = .allocate(capacity: Self.burst)
+  }
+
+  /// Flows that have a slot now, generations closed so far.
+  var flows: (occupied: Int, closed: UInt64) { (unit.table.occupied, unit.closed) }
+  /// Nothing more will come.
+  var isExhausted: Bool { input.isExhausted(received: received) }
+
+  /// Moves one burst. Returns how many packets it moved.
+  @inline(__always)
+  mutating func poll(now: UInt64) -> Int {
+    takeCommittedCloses()
+    let credit = fabric.refreshCredits(backlogLimit: input.waits ? Self.patientBacklog : .max)
+    let markerCount = unit.sweepIsDue(now: now) ? sweep(now: now, credit: credit) : 0
+    let limit = input.limit(now: now, received: received, credit: credit, burst: Self.burst)
+    let count = limit > 0 ? input.receive(into: burstIn, limit: limit) : 0
+    guard count > 0 else {
+      if limit > 0 || isExhausted { fabric.flush() }
+      return markerCount
+    }
+    received &+= UInt64(count)
+    counters.pointee.received &+= UInt64(count)
+    stampBurst(count, now: now)
+    return count
+  }
+
+  @inline(__always)
+  private mutating func stampBurst(_ count: Int, now: UInt64) {
+    for i in 0..<count {
+      layouts[i] = FrameParser.parse(
+        UnsafeRawPointer(burstIn.frames[i].unsafelyUnwrapped), count: Int(burstIn.contiguous[i]), key: &keys[i])
+      hashes[i] = unit.table.hash(keys[i])
+      cd_prefetch(unit.table.home(hashes[i]))
+    }
+    cd_prepend(handles(burstIn.packets), stamps, UInt32(count), UInt16(Stamp.byteCount), references)
+    var keptCount = 0
+    var droppedCount = 0
+    for i in 0..<count {
+      let packet = burstIn.packets[i]
+      guard let stamp = stamps[i] else {
+        noHeadroom &+= 1
+        var single = packet
+        withUnsafeMutablePointer(to: &single) { cd_release(handles($0), 1, 1, false) }
+        continue
+      }
+      guard let flow = unit.table.find(keys[i], hash: hashes[i]) else {
+        flowTableFull &+= 1
+        dropped[droppedCount] = packet
+        droppedCount &+= 1
+        continue
+      }
+      let flowID = flow.pointee.flowID
+      guard fabric.takeCredit(fabric.pair(flowID)) else {
+        inputBufferFull &+= 1
+        dropped[droppedCount] = packet
+        droppedCount &+= 1
+        continue
+      }
+      let time = input.usesCaptureTime ? input.captureTime(packet, otherwise: now) : now
+      let counter = unit.take(flow, now: time)
+      packet.pointee = PacketMetadata(time: time, flowID: flowID, counter: counter, layout: layouts[i])
+      Stamp(servicePath: servicePath, serviceIndex: 255, flowID: flowID, counter: counter, time: time)
+        .write(to: UnsafeMutableRawPointer(stamp))
+      kept[keptCount] = packet
+      keptCount &+= 1
+    }
+    if droppedCount > 0 { cd_release(handles(dropped), UInt32(droppedCount), references, false) }
+    stamped &+= UInt64(keptCount)
+    if let mirrorPort { mirror(keptCount, to: mirrorPort) }
+    fabric.forward(kept, count: keptCount)
+  }
+
+  /// Ends idle flows: sends a close marker for each (R16). A marker needs a buffer and a credit like any packet.
+  private mutating func sweep(now: UInt64, credit: Int) -> Int {
+    var buffers = 0
+    while buffers < min(8, credit) {
+      guard let packet = cd_new_packet(pool, 0, references) else { break }
+      kept[buffers] = packet.assumingMemoryBound(to: PacketMetadata.self)
+      buffers += 1
+    }
+    let count = unit.sweep(now: now, into: markers, capacity: buffers)
+    if buffers > count { cd_release(handles(kept + count), UInt32(buffers - count), references, false) }
+    guard count > 0 else { return 0 }
+    cd_prepend(handles(kept), stamps, UInt32(count), UInt16(Stamp.byteCount), references)
+    for i in 0..<count {
+      let flowID = markers[i].flowID
+      _ = fabric.takeCredit(fabric.pair(flowID))
+      var layout = FrameLayout.opaque
+      layout.isCloseMarker = true
+      kept[i].pointee = PacketMetadata(time: now, flowID: flowID, counter: markers[i].next, layout: layout)
+      Stamp(
+        servicePath: servicePath, serviceIndex: 255, flowID: flowID, counter: markers[i].next, time: now,
+        isCloseMarker: true
+      ).write(to: UnsafeMutableRawPointer(stamps[i].unsafelyUnwrapped))
+    }
+    markersSent &+= UInt64(count)
+    if let mirrorPort { mirror(count, to: mirrorPort) }
+    fabric.forward(kept, count: count)
+    return count
+  }
+
+  @inline(__always)
+  private mutating func takeCommittedCloses() {
+    for ring in committedCloses where cd_ring_count(ring) > 0 { freeSlots(ring) }
+  }
+  @inline(never)
+  private mutating func freeSlots(_ ring: OpaquePointer) {
+    var word: UnsafeMutableRawPointer?
+    while cd_ring_dequeue(ring, &word, 1) == 1 {
+      let flowID = UInt32(UInt(bitPattern: word))
+      precondition(unit.closeCommitted(flowID), "a close was committed that this unit did not begin")
+    }
+  }
+
+  @inline(never)
+  private mutating func mirror(_ count: Int, to port: UInt16) {
+    cd_retain(handles(kept), UInt32(count))
+    let sent = Int(cd_tx_burst(port, 0, handles(kept), UInt16(count)))
+    if sent < count {
+      mirrorLost &+= UInt64(count - sent)
+      cd_release(handles(kept + sent), UInt32(count - sent), 1, true)
+    }
+  }
+}
