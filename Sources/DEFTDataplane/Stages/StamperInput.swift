@@ -1,5 +1,6 @@
 import CDPDK
 import DEFTCore
+import Synchronization
 
 /// Where a stamping unit gets its packets: straight from a port's queue, or from the distributor's ring when the port cannot
 /// spread by flow itself.
@@ -8,11 +9,14 @@ struct StamperInput {
   /// Filled by a `DistributorStage`; nil: the unit polls the port.
   let ring: OpaquePointer?
   private let started: UInt64
+  /// Set when nothing more shall be received.
+  private let stopped: UnsafeMutablePointer<Atomic<Bool>>
 
-  init(source: PacketSource, ring: OpaquePointer?, now: UInt64) {
+  init(source: PacketSource, ring: OpaquePointer?, now: UInt64, stopped: UnsafeMutablePointer<Atomic<Bool>>) {
     self.source = source
     self.ring = ring
     started = now
+    self.stopped = stopped
   }
 
   /// The source can wait, so nothing need be dropped.
@@ -25,12 +29,15 @@ struct StamperInput {
   var usesCaptureTime: Bool { source.usesCaptureTime }
 
   /// A ring's end is the distributor's to know.
-  func isExhausted(received: UInt64) -> Bool { ring == nil && received >= source.limit }
+  func isExhausted(received: UInt64) -> Bool {
+    ring == nil && (received >= source.limit || stopped.pointee.load(ordering: .relaxed))
+  }
 
   /// How many packets may be received now.
   @inline(__always)
   func limit(now: UInt64, received: UInt64, credit: Int, burst: Int) -> Int {
     if ring != nil { return waits ? min(burst, credit) : burst }
+    if stopped.pointee.load(ordering: .relaxed) { return 0 }
     var limit = burst
     switch source.pace {
     case .asTaken: limit = min(limit, credit)

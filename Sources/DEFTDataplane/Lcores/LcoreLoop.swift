@@ -1,0 +1,119 @@
+import CDPDK
+import DEFTCore
+import Synchronization
+
+/// The stages of one lcore, polled in turn until told to stop: the whole life of a worker. Stages live in raw memory; the
+/// loop is specialised per NF, so a poll is a direct call.
+struct LcoreLoop<Function: NetworkFunction>: ~Copyable {
+  let lcore: UInt32
+  /// Of this lcore only; cache-line aligned.
+  let counters: UnsafeMutablePointer<LcoreCounters>
+  private let clock: LcoreClock
+  private let stop: UnsafeMutablePointer<Atomic<Bool>>
+  private let busyPoll: Bool
+  /// Control threads or other lcores run on the same CPU: give it away as soon as there is nothing to do.
+  private let sharesCPU: Bool
+
+  private var distributors: [UnsafeMutablePointer<DistributorStage>] = []
+  private var stampers: [UnsafeMutablePointer<StamperStage>] = []
+  private var secondaries: [UnsafeMutablePointer<SecondaryStage<Function.State>>] = []
+  private var primaries: [UnsafeMutablePointer<PrimaryStage<Function>>] = []
+  private var egresses: [UnsafeMutablePointer<EgressStage>] = []
+
+  init(
+    lcore: UInt32, counters: UnsafeMutablePointer<LcoreCounters>, clock: LcoreClock,
+    stop: UnsafeMutablePointer<Atomic<Bool>>, busyPoll: Bool, sharesCPU: Bool
+  ) {
+    self.lcore = lcore
+    self.counters = counters
+    self.clock = clock
+    self.stop = stop
+    self.busyPoll = busyPoll
+    self.sharesCPU = sharesCPU
+  }
+
+  mutating func add(_ stage: UnsafeMutablePointer<DistributorStage>) { distributors.append(stage) }
+  mutating func add(_ stage: UnsafeMutablePointer<StamperStage>) { stampers.append(stage) }
+  mutating func add(_ stage: UnsafeMutablePointer<SecondaryStage<Function.State>>) { secondaries.append(stage) }
+  mutating func add(_ stage: UnsafeMutablePointer<PrimaryStage<Function>>) { primaries.append(stage) }
+  mutating func add(_ stage: UnsafeMutablePointer<EgressStage>) { egresses.append(stage) }
+
+  /// What runs here, for the summary.
+  var roles: [String] {
+    let counts: [(String, Int)] = [
+      ("distributor", distributors.count), ("stamper", stampers.count), ("primary", primaries.count),
+      ("secondary", secondaries.count), ("egress", egresses.count),
+    ]
+    return counts.filter { $0.1 > 0 }.map { $0.1 == 1 ? $0.0 : "\($0.1)×\($0.0)" }
+  }
+
+  /// Runs until `stop`. Called on the lcore.
+  func run() {
+    // The arrays are read once: the loop itself touches raw pointers only.
+    distributors.withUnsafeBufferPointer { distributors in
+      stampers.withUnsafeBufferPointer { stampers in
+        secondaries.withUnsafeBufferPointer { secondaries in
+          primaries.withUnsafeBufferPointer { primaries in
+            egresses.withUnsafeBufferPointer { egresses in
+              loop(distributors, stampers, secondaries, primaries, egresses)
+            }
+          }
+        }
+      }
+    }
+  }
+
+  private func loop(
+    _ distributors: UnsafeBufferPointer<UnsafeMutablePointer<DistributorStage>>,
+    _ stampers: UnsafeBufferPointer<UnsafeMutablePointer<StamperStage>>,
+    _ secondaries: UnsafeBufferPointer<UnsafeMutablePointer<SecondaryStage<Function.State>>>,
+    _ primaries: UnsafeBufferPointer<UnsafeMutablePointer<PrimaryStage<Function>>>,
+    _ egresses: UnsafeBufferPointer<UnsafeMutablePointer<EgressStage>>
+  ) {
+    var idleRounds: UInt32 = 0
+    var before = cd_tsc()
+    while !stop.pointee.load(ordering: .relaxed) {
+      let now = clock.time(at: before)
+      var moved = 0
+      for stage in distributors { moved &+= stage.pointee.poll(now: now) }
+      for stage in stampers { moved &+= stage.pointee.poll(now: now) }
+      for stage in secondaries { moved &+= stage.pointee.poll() }
+      for stage in primaries { moved &+= stage.pointee.poll(now: now) }
+      for stage in egresses { moved &+= stage.pointee.poll() }
+      let after = cd_tsc()
+      counters.pointee.rounds &+= 1
+      counters.pointee.totalCycles &+= after &- before
+      if moved > 0 {
+        counters.pointee.busyCycles &+= after &- before
+        idleRounds = 0
+        before = after
+      } else {
+        idleRounds &+= 1
+        before = after
+        if !busyPoll { backOff(idleRounds) }
+      }
+    }
+  }
+
+  /// First a short spin, so that a packet or a vote that is about to come finds the lcore awake; then the CPU is given away
+  /// for longer and longer.
+  @inline(__always)
+  private func backOff(_ idleRounds: UInt32) {
+    let spins: UInt32 = sharesCPU ? 16 : 2048
+    if _fastPath(idleRounds < spins) {
+      cd_pause()
+    } else {
+      nap(idleRounds &- spins)
+    }
+  }
+
+  @inline(never)
+  private func nap(_ round: UInt32) {
+    counters.pointee.naps &+= 1
+    if sharesCPU && round < 64 {
+      cd_lcore_yield()
+    } else {
+      cd_sleep_us(round < 256 ? 20 : 200)
+    }
+  }
+}

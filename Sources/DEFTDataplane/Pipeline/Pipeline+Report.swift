@@ -1,0 +1,134 @@
+import CDPDK
+import DEFTCore
+
+// What the stages have counted, and whether the properties hold.
+extension Pipeline {
+  public var isDrained: Bool {
+    let exhausted = distributor.map { $0.pointee.isExhausted } ?? stampers.allSatisfy { $0.pointee.isExhausted }
+    guard exhausted else { return false }
+    let sums = report()
+    if let distributor {
+      let distributed = distributor.pointee.received - distributor.pointee.inputBufferFull
+      guard stampers.reduce(0, { $0 + $1.pointee.received }) == distributed else { return false }
+    }
+    let sent = sums.stamped + sums.closeMarkers + stampers.reduce(0) { $0 + $1.pointee.fabric.duplicated.primary }
+    let ordered = sums.pairs.reduce(0) { $0 + $1.primary.received }
+    guard sent == ordered else { return false }
+    let released = sums.pairs.reduce(0) { $0 + $1.primary.released }
+    let out = egress.pointee.chain.transmitted + egress.pointee.chain.forgotten + egress.pointee.chain.suppressed
+    return released == out && egress.pointee.isIdle && primaries.allSatisfy { $0.pointee.replica.isQuiescent }
+      && secondaries.allSatisfy { $0.pointee.replica.isQuiescent }
+  }
+
+  public func report() -> PipelineReport {
+    var report = PipelineReport()
+    for index in loops.indices {
+      report.lcores.append(
+        .init(lcore: loops[index].lcore, roles: loops[index].roles, counters: loops[index].counters.pointee))
+    }
+    func drop(_ reason: DropReason, _ count: UInt64) {
+      if count > 0 { report.drops[reason, default: 0] += count }
+    }
+    if let distributor {
+      report.received = distributor.pointee.received
+      drop(.inputBufferFull, distributor.pointee.inputBufferFull)
+    }
+    for stamper in stampers {
+      if distributor == nil { report.received += stamper.pointee.received }
+      report.stamped += stamper.pointee.stamped
+      report.closeMarkers += stamper.pointee.markersSent
+      report.activeFlows += stamper.pointee.flows.occupied
+      report.closedFlows += stamper.pointee.flows.closed
+      report.mirrorLost += stamper.pointee.mirrorLost
+      let doubles = stamper.pointee.fabric.duplicated
+      report.injectedDuplicates += doubles.primary + doubles.secondary
+      drop(.inputBufferFull, stamper.pointee.inputBufferFull)
+      drop(.flowTableFull, stamper.pointee.flowTableFull)
+      drop(.noHeadroom, stamper.pointee.noHeadroom)
+    }
+    for pair in primaries.indices {
+      let primary = primaries[pair].pointee.replica.counters
+      let secondary = secondaries.isEmpty ? nil : secondaries[pair].pointee.replica.counters
+      report.pairs.append(
+        .init(
+          pair: pair, primary: primary, secondary: secondary,
+          batchesInFlight: primaries[pair].pointee.replica.batchesInFlight,
+          pendingNow: primaries[pair].pointee.replica.pendingCount,
+          pendingHighWater: primaries[pair].pointee.replica.pendingHighWater,
+          heldNow: secondaries.isEmpty ? 0 : secondaries[pair].pointee.replica.heldCount))
+      report.processed += primary.processed
+      report.droppedByFunction += primary.droppedByFunction
+      report.released += primary.released
+      drop(.duplicate, primary.duplicates + (secondary?.duplicates ?? 0))
+      drop(.staleGeneration, primary.staleGeneration + (secondary?.staleGeneration ?? 0))
+      drop(.outsideWindow, primary.outsideWindow + (secondary?.outsideWindow ?? 0))
+      drop(.pendingFull, primary.pendingFull + (secondary?.pendingFull ?? 0))
+    }
+    report.released -= min(report.released, egress.pointee.chain.forgotten)
+    report.transmitted = egress.pointee.transmitted
+    report.suppressed = egress.pointee.chain.suppressed
+    report.portFull = egress.pointee.portFull
+    return report
+  }
+
+  public func finalReport(drained: Bool) -> PipelineReport {
+    var report = report()
+    for pair in primaries.indices {
+      let (primary, flows) = primaries[pair].pointee.replica.digest()
+      let secondary = secondaries.isEmpty ? nil : secondaries[pair].pointee.replica.digest().digest
+      report.digests.append(.init(pair: pair, primary: primary, secondary: secondary, flows: flows))
+    }
+    report.latency = egress.pointee.latency.steps()
+    report.violations = violations(report, drained: drained)
+    return report
+  }
+
+  private func violations(_ report: PipelineReport, drained: Bool) -> [String] {
+    var found: [String] = []
+    func check(_ holds: Bool, _ text: @autoclosure () -> String) {
+      if !holds { found.append(text()) }
+    }
+    check(
+      drained,
+      "stalled: \(report.received) received, \(report.stamped) stamped, \(report.processed) processed, \(report.released) released, \(report.transmitted) transmitted; in flight "
+        + report.pairs.map { "pair \($0.pair): \($0.batchesInFlight) batches, \($0.pendingNow) pending, \($0.heldNow) held" }
+        .joined(separator: "; "))
+    let unstamped = [DropReason.inputBufferFull, .flowTableFull, .noHeadroom].reduce(0) { $0 + (report.drops[$1] ?? 0) }
+    check(
+      report.received == report.stamped + unstamped,
+      "received \(report.received) is not stamped \(report.stamped) plus dropped before stamping \(unstamped)")
+    for reason in [DropReason.outsideWindow, .pendingFull] {
+      check(report.drops[reason] == nil, "\(report.drops[reason] ?? 0) stamped packets dropped: \(reason.rawValue)")
+    }
+    if drained {
+      check(report.processed == report.stamped, "stamped \(report.stamped) but processed \(report.processed)")
+      check(
+        report.processed == report.released + report.droppedByFunction,
+        "processed \(report.processed) is not released \(report.released) plus dropped by the NF \(report.droppedByFunction)")
+      check(
+        report.released == report.transmitted + report.suppressed,
+        "released \(report.released) is not transmitted \(report.transmitted) plus suppressed \(report.suppressed)")
+      for digest in report.digests {
+        check(
+          digest.secondary == nil || digest.secondary == digest.primary,
+          "pair \(digest.pair): the replicas' states differ")
+      }
+      if let preloaded = ports.preloaded {
+        let inUse = cd_pool_in_use(ports.pool)
+        check(inUse == preloaded, "\(Int(inUse) - Int(preloaded)) packet buffers were not given back")
+      }
+    }
+    for pair in report.pairs {
+      let odd =
+        pair.primary.impossibleMessages + pair.primary.staleEpochMessages + (pair.secondary?.impossibleMessages ?? 0)
+        + (pair.secondary?.staleEpochMessages ?? 0)
+      check(odd == 0, "pair \(pair.pair): \(odd) messages that no correct peer sends")
+    }
+    var counters = cd_port_counters()
+    // A capture's packets are lost when there is no buffer; a real port's wait or are counted as missed by the port.
+    if ports.preloaded != nil, cd_port_counters(ports.source, &counters) == 0 {
+      check(counters.rx_no_buffer == 0, "the source lost \(counters.rx_no_buffer) packets for want of buffers")
+    }
+    return found
+  }
+}

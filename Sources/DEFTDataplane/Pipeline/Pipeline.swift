@@ -1,0 +1,182 @@
+import CDPDK
+import DEFTCore
+import DEFTMailbox
+import Synchronization
+
+/// A pipeline of any NF, as the command line and the telemetry see it.
+public protocol AnyPipeline: AnyObject, Sendable {
+  func start() throws(DataplaneError)
+  /// No packet is received from now on.
+  func stopIntake()
+  /// The source has ended (or was stopped) and nothing is on its way any more.
+  var isDrained: Bool { get }
+  /// Ends the lcores; returns when they have.
+  func stop()
+  /// Runs the main lcore's share when there is no worker lcore; returns after `stop`. Nothing to do otherwise.
+  func runOnMainLcoreIfNeeded()
+  func report() -> PipelineReport
+  /// With digests, latencies and violations; after `stop`.
+  func finalReport(drained: Bool) -> PipelineReport
+}
+
+/// All stages of one process, joined by rings and placed on lcores. Built once, on the main thread; everything it allocates
+/// lives until the process ends.
+public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked Sendable {
+  typealias Primary = PrimaryStage<Function>
+  typealias Secondary = SecondaryStage<Function.State>
+
+  let configuration: PipelineConfiguration
+  let ports: PipelinePorts
+  let loops: UnsafeMutableBufferPointer<LcoreLoop<Function>>
+  private let lcoreIsMain: Bool
+  private var tasks: [LcoreTask] = []
+  private let stopFlag: UnsafeMutablePointer<Atomic<Bool>>
+  private let intakeStopped: UnsafeMutablePointer<Atomic<Bool>>
+
+  var distributor: UnsafeMutablePointer<DistributorStage>?
+  var stampers: [UnsafeMutablePointer<StamperStage>] = []
+  var primaries: [UnsafeMutablePointer<Primary>] = []
+  var secondaries: [UnsafeMutablePointer<Secondary>] = []
+  var egress: UnsafeMutablePointer<EgressStage>
+
+  /// - Parameters:
+  ///   - lcores: worker lcores, or the main lcore alone.
+  ///   - sharesCPU: per lcore, whether control threads or other lcores run on its CPU.
+  ///   - mailboxes: one per pair.
+  public init(
+    function: Function, configuration: PipelineConfiguration, ports: PipelinePorts, lcores: [UInt32], isMainLcore: Bool,
+    sharesCPU: [Bool], mailboxes: [PairMailbox]
+  ) throws(DataplaneError) {
+    self.configuration = configuration
+    self.ports = ports
+    lcoreIsMain = isMainLcore
+    stopFlag = Self.flag()
+    intakeStopped = Self.flag()
+    let clock = LcoreClock()
+    loops = .allocate(capacity: lcores.count)
+    for (index, lcore) in lcores.enumerated() {
+      (loops.baseAddress! + index).initialize(
+        to: LcoreLoop(
+          lcore: lcore, counters: Self.line(LcoreCounters()), clock: clock, stop: stopFlag,
+          busyPoll: configuration.busyPoll, sharesCPU: sharesCPU[index]))
+    }
+    let placement = StagePlacement(workers: lcores.count)
+    let isShared = lcores.count > 1
+    let layout = FlowIDLayout(units: configuration.stampers, slotsPerUnit: configuration.flowSlots)
+    let memory: TableMemory = MbufStorage.tableMemory
+    let rings = try PipelineRings(configuration)
+
+    let egressCounters = loops[placement.egress].counters
+    egress = .allocate(capacity: 1)
+    egress.initialize(
+      to: EgressStage(
+        chain: EgressChain(layout: layout, holdCapacity: configuration.egressHold, memory: memory),
+        releases: rings.releases, acknowledged: rings.acknowledged, holdCapacity: configuration.egressHold,
+        port: ports.sink, queue: 0, clock: clock, isShared: isShared, measuresLatency: configuration.measuresLatency,
+        counters: egressCounters))
+    loops[placement.egress].add(egress)
+
+    for pair in 0..<configuration.pairs {
+      var replication = configuration.replication
+      replication.pair = UInt16(pair)
+      let mailbox = mailboxes[pair]
+      let primary = UnsafeMutablePointer<Primary>.allocate(capacity: 1)
+      let worker = placement.primary(pair)
+      primary.initialize(
+        to: PrimaryStage(
+          replica: PrimaryReplica(
+            function: function, configuration: replication, layout: layout,
+            prepares: MessageProducer(mailbox.prepares, retaining: true),
+            commits: MessageProducer(mailbox.commits, retaining: true),
+            closeCapacity: configuration.stampers * StampingUnit.maximumClosing, memory: memory),
+          inputs: rings.toPrimary.map { $0[pair] }, releases: rings.releases[pair],
+          closeRings: rings.closes.map { $0[pair] }, layout: layout, acknowledged: rings.acknowledged[pair],
+          votes: MessageConsumer(mailbox.votesIn), doorbell: mailbox.primaryDoorbell, isShared: isShared,
+          counters: loops[worker].counters))
+      loops[worker].add(primary)
+      primaries.append(primary)
+      guard replication.isReplicated else { continue }
+      let secondary = UnsafeMutablePointer<Secondary>.allocate(capacity: 1)
+      secondary.initialize(
+        to: SecondaryStage(
+          replica: SecondaryReplica(
+            initialState: Function.initialState, configuration: replication, layout: layout, memory: memory),
+          inputs: rings.toSecondary.map { $0[pair] }, messages: MessageConsumer(mailbox.messagesIn),
+          votes: MessageProducer(mailbox.votesOut, retaining: false), doorbell: mailbox.secondaryDoorbell,
+          isShared: isShared))
+      loops[placement.secondary(pair)].add(secondary)
+      secondaries.append(secondary)
+    }
+
+    let counters = loops[placement.stampers].counters
+    let started = clock.now()
+    for unit in 0..<configuration.stampers {
+      let source = PacketSource(
+        port: ports.source, queue: ports.spreadsByFlow ? UInt16(unit) : 0, pace: ports.pace, limit: ports.limit,
+        usesCaptureTime: ports.usesCaptureTime)
+      let ring = configuration.stampers > 1 && !ports.spreadsByFlow ? rings.toUnit[unit] : nil
+      let fabric = Switch(
+        layout: layout, pairCount: configuration.pairs, isReplicated: configuration.replication.isReplicated
+      ) { pair, toPrimary in
+        FabricPath(
+          ring: toPrimary ? rings.toPrimary[unit][pair] : rings.toSecondary[unit][pair],
+          references: toPrimary && configuration.replication.isReplicated ? 2 : 1, reorder: configuration.reorder,
+          duplicate: configuration.duplicate,
+          seed: configuration.seed &+ UInt64(unit * 1000 + pair * 2 + (toPrimary ? 1 : 2)), pool: ports.pool)
+      }
+      let stamper = UnsafeMutablePointer<StamperStage>.allocate(capacity: 1)
+      stamper.initialize(
+        to: StamperStage(
+          input: StamperInput(source: source, ring: ring, now: started, stopped: intakeStopped),
+          unit: StampingUnit(
+            unit: unit, layout: layout, seed: configuration.seed, idleTimeout: configuration.idleTimeout, memory: memory),
+          fabric: fabric, clock: clock, pool: ports.pool, committedCloses: rings.closes[unit], mirrorPort: ports.mirror,
+          servicePath: configuration.servicePath, counters: counters))
+      loops[placement.stampers].add(stamper)
+      stampers.append(stamper)
+      if ring != nil, distributor == nil {
+        let stage = UnsafeMutablePointer<DistributorStage>.allocate(capacity: 1)
+        stage.initialize(
+          to: DistributorStage(
+            input: StamperInput(source: source, ring: nil, now: started, stopped: intakeStopped), rings: rings.toUnit,
+            seed: configuration.seed ^ 0x5555_5555, counters: counters))
+        loops[placement.stampers].add(stage)
+        distributor = stage
+      }
+    }
+  }
+
+  private static func flag() -> UnsafeMutablePointer<Atomic<Bool>> {
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: 128, alignment: 128)
+    let flag = memory.bindMemory(to: Atomic<Bool>.self, capacity: 1)
+    flag.initialize(to: Atomic(false))
+    return flag
+  }
+  /// A value on cache lines of its own.
+  private static func line<T: BitwiseCopyable>(_ value: T) -> UnsafeMutablePointer<T> {
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: max(128, MemoryLayout<T>.stride), alignment: 128)
+    return memory.initializeMemory(as: T.self, repeating: value, count: 1)
+  }
+
+  // MARK: running
+
+  public func start() throws(DataplaneError) {
+    for index in loops.indices {
+      let loop = loops.baseAddress! + index
+      let task = LcoreTask { loop.pointee.run() }
+      tasks.append(task)
+      if !lcoreIsMain, !task.launch(on: loop.pointee.lcore) {
+        throw .lcoreBusy(loop.pointee.lcore)
+      }
+    }
+  }
+  public func runOnMainLcoreIfNeeded() {
+    if lcoreIsMain { tasks[0].run() }
+  }
+  public func stopIntake() { intakeStopped.pointee.store(true, ordering: .releasing) }
+  public func stop() {
+    stopFlag.pointee.store(true, ordering: .releasing)
+    guard !lcoreIsMain else { return }
+    for loop in loops.indices { _ = cd_lcore_wait(loops[loop].lcore) }
+  }
+}

@@ -1,0 +1,43 @@
+import DEFTCore
+
+/// Everything that shapes a pipeline in one process. Counts are packets unless said otherwise.
+public struct PipelineConfiguration: Sendable {
+  public var pairs = 1
+  public var stampers = 1
+  /// Per pair; `pair` and `epoch` are set for each.
+  public var replication = ReplicationConfiguration()
+  /// Input buffer of a primary, all stamping units together.
+  public var inputBuffer = 16_384
+  /// Slots per stamping unit, a power of two; three quarters can hold flows.
+  public var flowSlots = 1 << 18
+  /// ns without packets after which a flow ends.
+  public var idleTimeout: UInt64 = 60_000_000_000
+  public var seed: UInt64 = 1
+  public var reorder = 0
+  public var duplicate = 0.0
+  public var busyPoll = false
+  public var measuresLatency = true
+  /// NSH service path that names the NF group.
+  public var servicePath: UInt32 = 100
+  /// Packets that egress holds at most while one before them is missing.
+  public var egressHold = 4096
+
+  public init() {}
+
+  /// A one-line complaint about values that do not fit together, or nil.
+  public func defect(stateSize: Int) -> String? {
+    let replica = replication
+    let perLink = inputBuffer / stampers
+    if reorder > 0 || duplicate > 0, perLink < 4 * (reorder + StamperStage.burst) {
+      return
+        "--buffer \(inputBuffer) is too small for --reorder \(reorder) with \(stampers) stamper(s): use at least \(4 * (reorder + StamperStage.burst) * stampers)"
+    }
+    if replica.retained < 2 * (replica.batch + replica.pendingPerFlow) + replica.stateClockPackets {
+      return "--batch \(replica.batch) is too large for an output buffer of \(replica.retained) packets"
+    }
+    if replica.longestCommit(stateSize: stateSize) > 8 << 20 {
+      return "the NF's state of \(stateSize) bytes makes state clocks of more than 8 MiB"
+    }
+    return nil
+  }
+}
