@@ -1,0 +1,71 @@
+import ArgumentParser
+
+/// A span of time with a unit: 500ns, 50us, 10ms, 2s, 1m; a bare number is seconds.
+struct TimeSpan: ExpressibleByArgument, CustomStringConvertible {
+  var nanoseconds: UInt64
+
+  init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
+  init?(argument: String) {
+    let units: [(String, Double)] = [("ns", 1), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("", 1e9)]
+    for (suffix, factor) in units where argument.hasSuffix(suffix) {
+      guard let value = Double(argument.dropLast(suffix.count)), value.isFinite, value >= 0, value * factor < 1e18 else {
+        continue
+      }
+      nanoseconds = UInt64(value * factor)
+      return
+    }
+    return nil
+  }
+  var description: String {
+    for (factor, unit) in [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")] as [(UInt64, String)]
+    where nanoseconds >= factor && nanoseconds % factor == 0 { return "\(nanoseconds / factor)\(unit)" }
+    return "\(nanoseconds)ns"
+  }
+  var defaultValueDescription: String { description }
+}
+
+/// Packets per second: a number with k or M, or `max`.
+enum PacketRate: ExpressibleByArgument, Equatable, CustomStringConvertible {
+  case max
+  case perSecond(UInt64)
+  init?(argument: String) {
+    if argument == "max" {
+      self = .max
+      return
+    }
+    let factor: Double = argument.hasSuffix("k") ? 1e3 : argument.hasSuffix("M") ? 1e6 : 1
+    guard let value = Double(factor == 1 ? argument : String(argument.dropLast())), value * factor >= 1, value * factor <= 1e9
+    else { return nil }
+    self = .perSecond(UInt64(value * factor))
+  }
+  var description: String {
+    switch self {
+    case .max: "max"
+    case .perSecond(let rate): "\(rate)"
+    }
+  }
+  var defaultValueDescription: String { description }
+}
+
+enum OnOff: String, ExpressibleByArgument, CaseIterable { case on, off }
+/// Whose time the stamps carry.
+enum StampClock: String, ExpressibleByArgument, CaseIterable { case wall, capture }
+
+/// `capture.pcap`, `port:NAME`, or (as a sink) `none`.
+enum Endpoint: ExpressibleByArgument, Equatable {
+  case file(String)
+  case port(String)
+  case none
+  init?(argument: String) {
+    if argument.isEmpty { return nil }
+    if argument == "none" {
+      self = .none
+    } else if argument.hasPrefix("port:") {
+      let name = argument.dropFirst(5)
+      if name.isEmpty { return nil }
+      self = .port(String(name))
+    } else {
+      self = .file(argument)
+    }
+  }
+}

@@ -1,0 +1,230 @@
+import DEFTCapture
+import DEFTCore
+import DEFTDataplane
+import DEFTMailbox
+import Foundation
+import Synchronization
+
+/// One `deft replay`: checks the files, starts EAL and the ports, joins data plane and control plane, watches the run, and
+/// says how it went. Options and wiring only.
+struct ReplaySession<Function: NetworkFunction> {
+  private let options: ReplayCommand
+  private let function: Function
+  private let terminal = Terminal.error
+
+  init(_ options: ReplayCommand, function: Function) {
+    self.options = options
+    self.function = function
+  }
+
+  private var stateSize: Int { MemoryLayout<Function.State>.size }
+
+  /// Exit status: 0, or 1 when a property was violated.
+  func run() throws -> Int32 {
+    do {
+      return try runChecked()
+    } catch let error as CaptureError {
+      throw CommandFailure(error.description)
+    } catch let error as DataplaneError {
+      throw CommandFailure(error.description)
+    }
+  }
+
+  private func runChecked() throws -> Int32 {
+    var configuration = pipelineConfiguration()
+    if let defect = configuration.defect(stateSize: stateSize) { throw CommandFailure(defect) }
+    let source = try sourcePlan()
+    guard var links = DeviceLinks() else { throw CommandFailure("cannot make a temporary directory; set TMPDIR to one that is writable") }
+
+    // Outputs get their names only when they are complete.
+    let output = try pendingOutput(options.output)
+    let stampedOutput = try options.stampedOut.map { path in try PendingOutput(path) }
+    let jsonOutput = try options.json.flatMap { path in path == "-" ? nil : try PendingOutput(path) }
+    defer {
+      output?.discard()
+      stampedOutput?.discard()
+      jsonOutput?.discard()
+    }
+
+    let preload = source.preload ? source.packets : 0
+    let poolPackets = PortSetup.poolPackets(configuration, preload: preload, lcores: 8)
+    let environment = try Environment(
+      user: EALArguments.given,
+      memory: PortSetup.memory(packets: poolPackets, dataRoom: source.dataRoom))
+    let pool = try PortSetup.makePool(packets: poolPackets, dataRoom: source.dataRoom)
+    if environment.lcores.count == 1 || options.stampedOut == nil { configuration.busyPoll = options.busyPoll }
+
+    var ports = PortSetup()
+    defer { ports.stopAll() }
+    let pipelinePorts = try openPorts(
+      &ports, &links, source: source, pool: pool, output: output?.temporaryPath, stamped: stampedOutput?.temporaryPath)
+    let control = try ControlPlane(
+      configuration: configuration, networkFunction: Function.name, stateSize: stateSize, environment: environment)
+    defer { control.stop() }
+
+    let pipeline = try Pipeline(
+      function: function, configuration: configuration, ports: pipelinePorts, lcores: environment.lcores,
+      isMainLcore: environment.isMainLcore, sharesCPU: environment.lcores.indices.map { environment.sharesCPU($0) },
+      mailboxes: control.mailboxes)
+    Telemetry.publish(pipeline)
+    announce(environment, source: source, poolPackets: poolPackets)
+
+    let watch = RunWatch(
+      pipeline: pipeline, duration: options.duration.map { Double($0.nanoseconds) / 1e9 },
+      table: options.quiet ? nil : LiveTable(cyclesPerSecond: LcoreClock().cyclesPerSecond))
+    let outcome = try watch.run(pinningWatcher: { environment.pinControlThread() })
+
+    let report = pipeline.finalReport(drained: outcome.drained)
+    let summary = ReplaySummary(
+      report, networkFunction: Function.name, replication: options.replication == .on,
+      hugepages: environment.usesHugepages, elapsed: outcome.elapsed,
+      cyclesPerSecond: Double(LcoreClock().cyclesPerSecond), measuresLatency: options.clock == .wall,
+      control: control.summary)
+    control.stop()
+    ports.stopAll()
+    try output?.publish()
+    try stampedOutput?.publish()
+    try write(summary, to: jsonOutput)
+    return report.violations.isEmpty ? 0 : 1
+  }
+
+  // MARK: plans
+
+  private struct SourcePlan {
+    var device: PortDevice
+    /// Packets in the capture; 0 for a port.
+    var packets = 0
+    /// Packets to receive in all.
+    var limit: UInt64 = .max
+    var preload = false
+    /// Bytes per buffer, headroom aside.
+    var dataRoom = 2048
+    var isCapture: Bool { packets > 0 }
+  }
+
+  private func sourcePlan() throws -> SourcePlan {
+    switch options.input {
+    case .none: throw CommandFailure("the input is a capture or port:NAME, not 'none'")
+    case .port(let name): return SourcePlan(device: .named(name))
+    case .file(let path):
+      let summary = try CaptureFile.inspect(path)
+      var plan = SourcePlan(device: .captureSource(path: path, preload: false), packets: summary.packets)
+      if options.loop > 0 { plan.limit = UInt64(summary.packets).multipliedReportingOverflow(by: options.loop).partialValue }
+      if options.loop == 0 { plan.limit = .max }
+      // A file is read at a few Mpps; what is to be faster, or repeated, is read ahead into memory.
+      plan.preload = options.loop != 1 || options.rate != .max
+      if plan.preload {
+        // A frame that is kept in memory lies in one buffer.
+        plan.dataRoom = max(2048, (summary.largestFrame + 63) & ~63)
+        let bytes = summary.packets * plan.dataRoom
+        guard bytes <= 4 << 30, plan.dataRoom <= 65_000 else {
+          throw CommandFailure(
+            "\(path): \(summary.packets) packets of up to \(summary.largestFrame) bytes are too many to keep in memory for --loop or --rate; use a shorter capture"
+          )
+        }
+      }
+      return plan
+    }
+  }
+
+  private func pendingOutput(_ endpoint: Endpoint) throws -> PendingOutput? {
+    guard case .file(let path) = endpoint else { return nil }
+    return try PendingOutput(path)
+  }
+
+  private func openPorts(
+    _ ports: inout PortSetup, _ links: inout DeviceLinks, source: SourcePlan, pool: OpaquePointer, output: String?,
+    stamped: String?
+  ) throws -> PipelinePorts {
+    var sourceDevice = source.device
+    if case .captureSource(let path, _) = source.device {
+      sourceDevice = .captureSource(path: links.plainPath(for: path), preload: source.preload)
+    }
+    let sinkDevice: PortDevice =
+      switch options.output {
+      case .none: .discard
+      case .port(let name): .named(name)
+      case .file: .captureSink(path: links.plainPath(for: output!))
+      }
+    let sourcePort = try ports.find(sourceDevice)
+    let sinkPort = try ports.find(sinkDevice)
+    let spreads = PortSetup.spreadsByFlow(sourcePort, queues: options.stampers)
+    try ports.start(sourcePort, rxQueues: spreads ? options.stampers : 1, pool: pool)
+    try ports.start(sinkPort, rxQueues: 1, pool: pool)
+    var mirror: UInt16?
+    if let stamped {
+      let port = try ports.find(.captureSink(path: links.plainPath(for: stamped)))
+      try ports.start(port, rxQueues: 1, pool: pool)
+      mirror = port
+    }
+    let pace: PacketSource.Pace =
+      switch options.rate {
+      case .max: source.isCapture ? .asTaken : .asDelivered
+      case .perSecond(let rate): .rate(rate)
+      }
+    return PipelinePorts(
+      source: sourcePort, sink: sinkPort, mirror: mirror, pool: pool, pace: pace, limit: source.limit,
+      usesCaptureTime: options.clock == .capture, spreadsByFlow: spreads,
+      preloaded: source.isCapture ? UInt32(source.preload ? source.packets : 0) : nil)
+  }
+
+  private func pipelineConfiguration() -> PipelineConfiguration {
+    func powerOfTwo(atLeast value: Int) -> Int {
+      var power = 1
+      while power < value { power *= 2 }
+      return power
+    }
+    var configuration = PipelineConfiguration()
+    configuration.pairs = options.pairs
+    configuration.stampers = options.stampers
+    configuration.inputBuffer = options.buffer
+    configuration.flowSlots = powerOfTwo(atLeast: max(1024, options.flows / 3 * 4 + 4))
+    configuration.idleTimeout = options.idleTimeout.nanoseconds
+    configuration.seed = options.seed
+    configuration.reorder = options.reorder
+    configuration.duplicate = options.duplicate
+    configuration.busyPoll = options.busyPoll
+    configuration.measuresLatency = options.clock == .wall
+
+    // The paper sends the state with every batch; with a window, once in a while is enough.
+    let stateClock = options.stateClock ?? (options.window == 1 ? 1 : 4096)
+    var replication = ReplicationConfiguration()
+    replication.batch = options.batch
+    replication.window = options.window
+    replication.flushInterval = options.flushInterval.nanoseconds
+    replication.dryWindow = min(options.window, 4)
+    replication.stateClockPackets = stateClock
+    replication.pendingPerFlow = max(1024, 2 * options.reorder)
+    replication.pending = max(4096, 4 * options.reorder * options.stampers)
+    let wanted = 2 * stateClock + options.window * options.batch + 2 * (options.batch + replication.pendingPerFlow)
+    let longest = (8 << 20) / ReplicationConfiguration.stateEntryBytes(stateSize: stateSize) - 1
+    var retained = min(131_072, max(8192, powerOfTwo(atLeast: wanted)))
+    while retained > longest { retained /= 2 }
+    replication.retained = retained
+    replication.held = 2 * retained
+    replication.isReplicated = options.replication == .on
+    configuration.replication = replication
+    return configuration
+  }
+
+  // MARK: what the user sees
+
+  private func announce(_ environment: Environment, source: SourcePlan, poolPackets: Int) {
+    guard !options.quiet else { return }
+    terminal.write(
+      "\(Function.name), \(options.pairs) pair(s), replication \(options.replication.rawValue); \(environment.usesHugepages ? "hugepages" : "no hugepages (slower; README says how to get them)"), lcores \(environment.lcores.map(String.init).joined(separator: ",")), pool of \(poolPackets) buffers\n"
+    )
+  }
+
+  private func write(_ summary: ReplaySummary, to file: PendingOutput?) throws {
+    if options.json == "-" {
+      Terminal.output.write(String(decoding: try summary.json, as: UTF8.self))
+    } else {
+      Terminal.output.write(summary.text)
+    }
+    if let file {
+      try summary.json.write(to: URL(fileURLWithPath: file.temporaryPath))
+      try file.publish()
+    }
+  }
+}

@@ -1,0 +1,195 @@
+import DEFTDataplane
+import Foundation
+import Histogram
+
+/// What a run comes to: printed for people, written as JSON for scripts. All counts are packets unless named otherwise.
+struct ReplaySummary: Codable {
+  struct Packets: Codable {
+    var received: UInt64
+    var stamped: UInt64
+    var closeMarkers: UInt64
+    var processed: UInt64
+    var droppedByFunction: UInt64
+    var released: UInt64
+    var transmitted: UInt64
+    var suppressedDuplicates: UInt64
+    var injectedDuplicates: UInt64
+    var dropsByReason: [String: UInt64]
+  }
+  struct Lcore: Codable {
+    var lcore: UInt32
+    var roles: [String]
+    var received: UInt64
+    var processed: UInt64
+    var transmitted: UInt64
+    var megapacketsPerSecond: Double
+    var cyclesPerPacket: Double
+    var busyPercent: Double
+    var naps: UInt64
+  }
+  struct Batches: Codable {
+    var prepared: UInt64
+    var committed: UInt64
+    var inFlightAtMost: UInt64
+    var stateClocksTaken: UInt64
+    var stateClocksApplied: UInt64
+    var votesDelayed: UInt64
+  }
+  struct Latency: Codable {
+    var p50: Double
+    var p99: Double
+    var p999: Double
+    var max: Double
+  }
+  struct Pair: Codable {
+    var pair: Int
+    var flows: Int
+    var primaryDigest: String
+    var secondaryDigest: String?
+    var reordered: UInt64
+    var pendingAtMost: Int
+    var heldAtMost: UInt64?
+    var batches: Batches
+  }
+  struct Control: Codable {
+    var connectionsOpened: UInt64
+    var connectionsLost: UInt64
+    var bytesSent: UInt64
+    var messagesSent: UInt64
+    var badMessages: UInt64
+  }
+
+  var networkFunction: String
+  var replication: Bool
+  var hugepages: Bool
+  var elapsedSeconds: Double
+  var packets: Packets
+  var flowsActive: Int
+  var flowsClosed: UInt64
+  var megapacketsPerSecond: Double
+  var lcores: [Lcore]
+  var batches: Batches
+  /// Stamp → release, µs.
+  var latencyMicroseconds: Latency?
+  var pairs: [Pair]
+  var control: Control?
+  var violations: [String]
+
+  init(
+    _ report: PipelineReport, networkFunction: String, replication: Bool, hugepages: Bool, elapsed: Double,
+    cyclesPerSecond: Double, measuresLatency: Bool, control: Control?
+  ) {
+    self.networkFunction = networkFunction
+    self.replication = replication
+    self.hugepages = hugepages
+    self.control = control
+    elapsedSeconds = elapsed
+    packets = Packets(
+      received: report.received, stamped: report.stamped, closeMarkers: report.closeMarkers, processed: report.processed,
+      droppedByFunction: report.droppedByFunction, released: report.released, transmitted: report.transmitted,
+      suppressedDuplicates: report.suppressed, injectedDuplicates: report.injectedDuplicates,
+      dropsByReason: Dictionary(uniqueKeysWithValues: report.drops.map { ($0.key.rawValue, $0.value) }))
+    flowsActive = report.activeFlows
+    flowsClosed = report.closedFlows
+    megapacketsPerSecond = Double(report.processed) / max(elapsed, 1e-9) / 1e6
+    lcores = report.lcores.map { lcore in
+      let counters = lcore.counters
+      let packets = Double(max(counters.received, counters.processed, counters.transmitted))
+      return Lcore(
+        lcore: lcore.lcore, roles: lcore.roles, received: counters.received, processed: counters.processed,
+        transmitted: counters.transmitted, megapacketsPerSecond: packets / max(elapsed, 1e-9) / 1e6,
+        cyclesPerPacket: packets > 0 ? Double(counters.busyCycles) / packets : 0,
+        busyPercent: 100 * Double(counters.busyCycles) / max(1, elapsed * cyclesPerSecond), naps: counters.naps)
+    }
+    let perPair = report.pairs.map { pair in
+      Batches(
+        prepared: pair.primary.batchesPrepared,
+        committed: replication ? pair.primary.batchesVoted : pair.primary.batchesPrepared,
+        inFlightAtMost: pair.primary.batchesInFlightHighWater, stateClocksTaken: pair.primary.stateClocksTaken,
+        stateClocksApplied: pair.primary.stateClocksApplied, votesDelayed: pair.secondary?.votesDelayed ?? 0)
+    }
+    batches = perPair.reduce(
+      into: Batches(prepared: 0, committed: 0, inFlightAtMost: 0, stateClocksTaken: 0, stateClocksApplied: 0, votesDelayed: 0)
+    ) { sum, one in
+      sum.prepared += one.prepared
+      sum.committed += one.committed
+      sum.inFlightAtMost = max(sum.inFlightAtMost, one.inFlightAtMost)
+      sum.stateClocksTaken += one.stateClocksTaken
+      sum.stateClocksApplied += one.stateClocksApplied
+      sum.votesDelayed += one.votesDelayed
+    }
+    latencyMicroseconds = measuresLatency ? ReplaySummary.latency(report) : nil
+    pairs = zip(report.pairs, report.digests).enumerated().map { index, both in
+      Pair(
+        pair: both.0.pair, flows: both.1.flows, primaryDigest: ReplaySummary.hexadecimal(both.1.primary),
+        secondaryDigest: both.1.secondary.map(ReplaySummary.hexadecimal), reordered: both.0.primary.reordered,
+        pendingAtMost: both.0.pendingHighWater, heldAtMost: both.0.secondary?.heldHighWater, batches: perPair[index])
+    }
+    violations = report.violations
+  }
+
+  private static func hexadecimal(_ value: UInt64) -> String {
+    let digits = String(value, radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits
+  }
+
+  private static func latency(_ report: PipelineReport) -> Latency? {
+    guard !report.latency.isEmpty else { return nil }
+    var histogram = Histogram<UInt64>(highestTrackableValue: 1 << 42, numberOfSignificantValueDigits: .three)
+    for step in report.latency { histogram.record(step.nanoseconds, count: step.count) }
+    func at(_ percentile: Double) -> Double { Double(histogram.valueAtPercentile(percentile)) / 1000 }
+    return Latency(p50: at(50), p99: at(99), p999: at(99.9), max: Double(histogram.max) / 1000)
+  }
+
+  /// For people.
+  var text: String {
+    var lines: [String] = []
+    func line(_ name: String, _ value: String) {
+      lines.append(name.padding(toLength: 12, withPad: " ", startingAt: 0) + value)
+    }
+    line("packets", "\(packets.received) received, \(packets.stamped) stamped, \(packets.processed) processed, \(packets.transmitted) released")
+    let drops = packets.dropsByReason.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
+    line("drops", ["by the NF \(packets.droppedByFunction)"].joined() + (drops.isEmpty ? "" : ", " + drops.joined(separator: ", ")))
+    if packets.injectedDuplicates + packets.suppressedDuplicates > 0 {
+      line("duplicates", "\(packets.injectedDuplicates) injected, \(packets.suppressedDuplicates) suppressed at egress")
+    }
+    line("flows", "\(flowsActive) active, \(flowsClosed) closed")
+    line(
+      "speed",
+      String(format: "%.3f Mpps over %.3f s, ", megapacketsPerSecond, elapsedSeconds) + (hugepages ? "hugepages" : "no hugepages"))
+    for lcore in lcores {
+      line(
+        "lcore \(lcore.lcore)",
+        String(format: "%.0f cycles/packet, %.1f %% busy (", lcore.cyclesPerPacket, lcore.busyPercent)
+          + lcore.roles.joined(separator: ", ") + ")")
+    }
+    line(
+      "batches",
+      "\(batches.prepared) prepared, \(batches.committed) committed, \(batches.inFlightAtMost) in flight at most, \(batches.stateClocksApplied) state clocks"
+    )
+    if let latency = latencyMicroseconds {
+      line(
+        "latency",
+        String(
+          format: "stamp→release p50 %.1f µs, p99 %.1f µs, p99.9 %.1f µs, max %.1f µs", latency.p50, latency.p99,
+          latency.p999, latency.max))
+    }
+    for pair in pairs {
+      line("pair \(pair.pair)", "\(pair.flows) flows, digest \(pair.primaryDigest)" + (pair.secondaryDigest.map { " primary, \($0) secondary" } ?? ""))
+    }
+    if let control {
+      line("control", "\(control.messagesSent) messages, \(control.bytesSent) bytes over \(control.connectionsOpened) connections, \(control.connectionsLost) lost")
+    }
+    line("violations", violations.isEmpty ? "none" : "\(violations.count)")
+    for violation in violations { lines.append("  " + violation) }
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  var json: Data {
+    get throws {
+      let encoder = JSONEncoder()
+      encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+      return try encoder.encode(self) + Data("\n".utf8)
+    }
+  }
+}
