@@ -66,6 +66,7 @@ struct ReplaySession<Function: NetworkFunction> {
       function: function, configuration: configuration, ports: pipelinePorts, lcores: environment.lcores,
       isMainLcore: environment.isMainLcore, sharesCPU: environment.lcores.indices.map { environment.sharesCPU($0) },
       mailboxes: control.mailboxes)
+    pipeline.bindLcores()
     Telemetry.publish(pipeline)
     announce(environment, source: source, poolPackets: poolPackets)
 

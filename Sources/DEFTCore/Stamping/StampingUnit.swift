@@ -8,7 +8,6 @@ public struct StampingUnit: ~Copyable {
   public let idleTimeout: UInt64
   /// Closes under way at most; further idle flows wait. Also the bound of every queue that carries close notices.
   public static let maximumClosing = 1024
-  public private(set) var closing = 0
   /// Flow generations begun and ended.
   public private(set) var closed: UInt64 = 0
   private var hand = 0
@@ -43,15 +42,14 @@ public struct StampingUnit: ~Copyable {
   public mutating func sweep(now: UInt64, into markers: UnsafeMutablePointer<ClockEntry>, capacity: Int) -> Int {
     var count = 0
     var looked = 0
-    while looked < StampingUnit.sweepStep, count < capacity, closing < StampingUnit.maximumClosing {
+    while looked < StampingUnit.sweepStep, count < capacity, table.slots.closingCount < StampingUnit.maximumClosing {
       if let entry = table.active(hand), now > entry.pointee.lastSeen, now - entry.pointee.lastSeen >= idleTimeout {
         markers[count] = ClockEntry(flowID: entry.pointee.flowID, next: entry.pointee.nextCounter)
-        entry.pointee.nextCounter &+= 1
-        entry.pointee.use = .closing
-        closing += 1
+        table.slots.beginClose(entry.pointee.flowID)
+        table.remove(hand)
         count += 1
       }
-      hand = (hand + 1) & (table.slotCount - 1)
+      hand = (hand + 1) & (table.positionCount - 1)
       looked += 1
     }
     if looked == StampingUnit.sweepStep { nextSweep = now + sweepInterval }
@@ -60,8 +58,7 @@ public struct StampingUnit: ~Copyable {
 
   /// The close of `flowID` is committed. False: nobody waited for it.
   public mutating func closeCommitted(_ flowID: UInt32) -> Bool {
-    guard table.free(flowID) else { return false }
-    closing -= 1
+    guard table.slots.free(flowID) else { return false }
     closed &+= 1
     return true
   }

@@ -4,21 +4,22 @@ import Synchronization
 
 /// The stages of one lcore, polled in turn until told to stop: the whole life of a worker. Stages live in raw memory; the
 /// loop is specialised per NF, so a poll is a direct call.
+@usableFromInline
 struct LcoreLoop<Function: NetworkFunction>: ~Copyable {
-  let lcore: UInt32
+  @usableFromInline let lcore: UInt32
   /// Of this lcore only; cache-line aligned.
-  let counters: UnsafeMutablePointer<LcoreCounters>
-  private let clock: LcoreClock
-  private let stop: UnsafeMutablePointer<Atomic<Bool>>
-  private let busyPoll: Bool
+  @usableFromInline let counters: UnsafeMutablePointer<LcoreCounters>
+  @usableFromInline let clock: LcoreClock
+  @usableFromInline let stop: UnsafeMutablePointer<Atomic<Bool>>
+  @usableFromInline let busyPoll: Bool
   /// Control threads or other lcores run on the same CPU: give it away as soon as there is nothing to do.
-  private let sharesCPU: Bool
+  @usableFromInline let sharesCPU: Bool
 
-  private var distributors: [UnsafeMutablePointer<DistributorStage>] = []
-  private var stampers: [UnsafeMutablePointer<StamperStage>] = []
-  private var secondaries: [UnsafeMutablePointer<SecondaryStage<Function.State>>] = []
-  private var primaries: [UnsafeMutablePointer<PrimaryStage<Function>>] = []
-  private var egresses: [UnsafeMutablePointer<EgressStage>] = []
+  @usableFromInline var distributors: [UnsafeMutablePointer<DistributorStage>] = []
+  @usableFromInline var stampers: [UnsafeMutablePointer<StamperStage>] = []
+  @usableFromInline var secondaries: [UnsafeMutablePointer<SecondaryStage<Function.State>>] = []
+  @usableFromInline var primaries: [UnsafeMutablePointer<PrimaryStage<Function>>] = []
+  @usableFromInline var egresses: [UnsafeMutablePointer<EgressStage>] = []
 
   init(
     lcore: UInt32, counters: UnsafeMutablePointer<LcoreCounters>, clock: LcoreClock,
@@ -48,6 +49,7 @@ struct LcoreLoop<Function: NetworkFunction>: ~Copyable {
   }
 
   /// Runs until `stop`. Called on the lcore.
+  @inlinable
   func run() {
     // The arrays are read once: the loop itself touches raw pointers only.
     distributors.withUnsafeBufferPointer { distributors in
@@ -63,7 +65,8 @@ struct LcoreLoop<Function: NetworkFunction>: ~Copyable {
     }
   }
 
-  private func loop(
+  @inlinable
+  func loop(
     _ distributors: UnsafeBufferPointer<UnsafeMutablePointer<DistributorStage>>,
     _ stampers: UnsafeBufferPointer<UnsafeMutablePointer<StamperStage>>,
     _ secondaries: UnsafeBufferPointer<UnsafeMutablePointer<SecondaryStage<Function.State>>>,
@@ -97,8 +100,8 @@ struct LcoreLoop<Function: NetworkFunction>: ~Copyable {
 
   /// First a short spin, so that a packet or a vote that is about to come finds the lcore awake; then the CPU is given away
   /// for longer and longer.
-  @inline(__always)
-  private func backOff(_ idleRounds: UInt32) {
+  @inlinable @inline(__always)
+  func backOff(_ idleRounds: UInt32) {
     let spins: UInt32 = sharesCPU ? 16 : 2048
     if _fastPath(idleRounds < spins) {
       cd_pause()
@@ -107,8 +110,8 @@ struct LcoreLoop<Function: NetworkFunction>: ~Copyable {
     }
   }
 
-  @inline(never)
-  private func nap(_ round: UInt32) {
+  @inline(never) @usableFromInline
+  func nap(_ round: UInt32) {
     counters.pointee.naps &+= 1
     if sharesCPU && round < 64 {
       cd_lcore_yield()

@@ -1,8 +1,10 @@
 import CDPDK
 
 /// Something to run on an lcore: a closure behind the C function pointer that EAL launches.
+@usableFromInline
 final class LcoreTask: @unchecked Sendable {
   private let body: () -> Void
+  @usableFromInline
   init(_ body: @escaping () -> Void) { self.body = body }
 
   /// Starts the closure on `lcore`; false if the lcore is busy.

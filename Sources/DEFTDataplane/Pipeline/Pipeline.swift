@@ -27,9 +27,9 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
 
   let configuration: PipelineConfiguration
   let ports: PipelinePorts
-  let loops: UnsafeMutableBufferPointer<LcoreLoop<Function>>
+  @usableFromInline let loops: UnsafeMutableBufferPointer<LcoreLoop<Function>>
   private let lcoreIsMain: Bool
-  private var tasks: [LcoreTask] = []
+  @usableFromInline var tasks: [LcoreTask] = []
   private let stopFlag: UnsafeMutablePointer<Atomic<Bool>>
   private let intakeStopped: UnsafeMutablePointer<Atomic<Bool>>
 
@@ -160,14 +160,20 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
 
   // MARK: running
 
-  public func start() throws(DataplaneError) {
-    for index in loops.indices {
+  /// Binds each lcore to its loop. To be called where `Function` is a known type: there, and only there, the compiler makes
+  /// the loop for it, without generic calls in it.
+  @inlinable
+  public func bindLcores() {
+    tasks = loops.indices.map { index in
       let loop = loops.baseAddress! + index
-      let task = LcoreTask { loop.pointee.run() }
-      tasks.append(task)
-      if !lcoreIsMain, !task.launch(on: loop.pointee.lcore) {
-        throw .lcoreBusy(loop.pointee.lcore)
-      }
+      return LcoreTask { loop.pointee.run() }
+    }
+  }
+
+  public func start() throws(DataplaneError) {
+    precondition(tasks.count == loops.count, "bindLcores comes before start")
+    for (index, task) in tasks.enumerated() where !lcoreIsMain {
+      guard task.launch(on: loops[index].lcore) else { throw .lcoreBusy(loops[index].lcore) }
     }
   }
   public func runOnMainLcoreIfNeeded() {

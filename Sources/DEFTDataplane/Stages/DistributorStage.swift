@@ -4,6 +4,7 @@ import DEFTWire
 
 /// The stamper manager of the paper (IV-A) in software, for ports that cannot spread by flow hash: receives from the one
 /// queue and gives each packet to the stamping unit that its canonical flow key chooses.
+@usableFromInline
 struct DistributorStage: ~Copyable {
   private let input: StamperInput
   private let rings: UnsafeMutablePointer<OpaquePointer>
@@ -33,7 +34,7 @@ struct DistributorStage: ~Copyable {
 
   var isExhausted: Bool { input.isExhausted(received: received) }
 
-  @inline(__always)
+  @inline(never) @usableFromInline
   mutating func poll(now: UInt64) -> Int {
     var credit = Int.max
     for unit in 0..<unitCount { credit = min(credit, Int(cd_ring_free_count(rings[unit]))) }

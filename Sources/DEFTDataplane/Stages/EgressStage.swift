@@ -4,6 +4,7 @@ import DEFTWire
 import Synchronization
 
 /// Egress on an lcore: follows each flow's chain (R1), strips the stamp, transmits, and acknowledges to each primary (R2).
+@usableFromInline
 struct EgressStage: ~Copyable {
   static let burst = 64
 
@@ -62,7 +63,7 @@ struct EgressStage: ~Copyable {
   }
 
   /// Moves one burst. Returns how many packets it moved.
-  @inline(__always)
+  @inline(never) @usableFromInline
   mutating func poll() -> Int {
     if outgoingHead != outgoingTail { return transmit() }
     for _ in 0..<pairCount {

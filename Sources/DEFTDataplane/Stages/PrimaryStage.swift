@@ -11,31 +11,32 @@ import Synchronization
 ///                        │      ▲
 ///                prepares, commits   votes          (mailbox rings ⇄ control thread)
 /// ```
+@usableFromInline
 struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
-  static var releaseBurst: Int { 128 }
+  @usableFromInline static var releaseBurst: Int { 128 }
 
-  var replica: PrimaryReplica<Function, MbufStorage, MessageProducer>
+  @usableFromInline var replica: PrimaryReplica<Function, MbufStorage, MessageProducer>
   /// From each stamping unit.
-  private let inputs: UnsafeMutablePointer<OpaquePointer>
-  private let inputCount: Int
-  private var nextInput = 0
-  private let releases: OpaquePointer
+  @usableFromInline let inputs: UnsafeMutablePointer<OpaquePointer>
+  @usableFromInline let inputCount: Int
+  @usableFromInline var nextInput = 0
+  @usableFromInline let releases: OpaquePointer
   /// Committed closes, to each stamping unit.
-  private let closeRings: UnsafeMutablePointer<OpaquePointer>
-  private let layout: FlowIDLayout
+  @usableFromInline let closeRings: UnsafeMutablePointer<OpaquePointer>
+  @usableFromInline let layout: FlowIDLayout
   /// Packets that egress has dealt with, cumulative; written by egress.
-  private let acknowledged: UnsafeMutablePointer<Atomic<UInt64>>
-  private var votes: MessageConsumer
-  private let doorbell: Doorbell
+  @usableFromInline let acknowledged: UnsafeMutablePointer<Atomic<UInt64>>
+  @usableFromInline var votes: MessageConsumer
+  @usableFromInline let doorbell: Doorbell
   /// Holders run on other lcores too: references are counted atomically.
-  private let isShared: Bool
-  private let counters: UnsafeMutablePointer<LcoreCounters>
+  @usableFromInline let isShared: Bool
+  @usableFromInline let counters: UnsafeMutablePointer<LcoreCounters>
 
-  private let packets: UnsafeMutablePointer<Packet>
-  private let unwanted: UnsafeMutablePointer<Packet>
-  private let outgoing: UnsafeMutablePointer<Packet>
-  private let freedPassed: UnsafeMutablePointer<Packet>
-  private let freedDropped: UnsafeMutablePointer<Packet>
+  @usableFromInline let packets: UnsafeMutablePointer<Packet>
+  @usableFromInline let unwanted: UnsafeMutablePointer<Packet>
+  @usableFromInline let outgoing: UnsafeMutablePointer<Packet>
+  @usableFromInline let freedPassed: UnsafeMutablePointer<Packet>
+  @usableFromInline let freedDropped: UnsafeMutablePointer<Packet>
 
   init(
     replica: consuming PrimaryReplica<Function, MbufStorage, MessageProducer>, inputs: [OpaquePointer],
@@ -64,7 +65,7 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
   }
 
   /// Moves what can be moved. Returns how many packets or messages it moved.
-  @inline(__always)
+  @inlinable @inline(__always)
   mutating func poll(now: UInt64) -> Int {
     var moved = 0
     while let message = votes.next() {
@@ -85,8 +86,8 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
     return moved
   }
 
-  @inline(__always)
-  private mutating func release() -> Int {
+  @inlinable @inline(__always)
+  mutating func release() -> Int {
     let room = min(Self.releaseBurst, Int(cd_ring_free_count(releases)))
     let count = replica.release(into: outgoing, capacity: room)
     if count > 0 {
@@ -96,8 +97,8 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
     return count
   }
 
-  @inline(__always)
-  private mutating func free() -> Int {
+  @inlinable @inline(__always)
+  mutating func free() -> Int {
     let (passed, dropped) = replica.takeFreed(passed: freedPassed, dropped: freedDropped, capacity: Self.releaseBurst)
     let isReplicated = replica.configuration.isReplicated
     // Without a secondary the packet went to egress with its only reference.
@@ -107,16 +108,16 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
     return passed &+ dropped
   }
 
-  @inline(never)
-  private func returnSlot(_ flowID: UInt32) {
+  @inline(never) @usableFromInline
+  func returnSlot(_ flowID: UInt32) {
     var word = UnsafeMutableRawPointer(bitPattern: UInt(flowID))
     let sent = cd_ring_enqueue(closeRings[layout.unit(flowID)], &word, 1)
     precondition(sent == 1, "more closes in flight than a stamping unit begins")
   }
 
   /// Steps 1 and 2 of the paper (IV-B). `isDry`: there was room, and nothing to take.
-  @inline(__always)
-  private mutating func take(now: UInt64) -> (taken: Int, isDry: Bool) {
+  @inlinable @inline(__always)
+  mutating func take(now: UInt64) -> (taken: Int, isDry: Bool) {
     var taken = 0
     var isDry = true
     for _ in 0..<inputCount {

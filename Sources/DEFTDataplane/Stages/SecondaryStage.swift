@@ -4,25 +4,26 @@ import DEFTMailbox
 import DEFTWire
 
 /// A pair's secondary on an lcore: the protocol's `SecondaryReplica` between its rings.
+@usableFromInline
 struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
-  static var freeBurst: Int { 128 }
+  @usableFromInline static var freeBurst: Int { 128 }
   /// Messages read in one poll, so that a long state clock does not delay the copies for long.
-  static var messageBurst: Int { 8 }
+  @usableFromInline static var messageBurst: Int { 8 }
 
-  var replica: SecondaryReplica<State, MbufStorage>
-  private let inputs: UnsafeMutablePointer<OpaquePointer>
-  private let inputCount: Int
-  private var messages: MessageConsumer
-  private var votes: MessageProducer
-  private let doorbell: Doorbell
-  private let isShared: Bool
+  @usableFromInline var replica: SecondaryReplica<State, MbufStorage>
+  @usableFromInline let inputs: UnsafeMutablePointer<OpaquePointer>
+  @usableFromInline let inputCount: Int
+  @usableFromInline var messages: MessageConsumer
+  @usableFromInline var votes: MessageProducer
+  @usableFromInline let doorbell: Doorbell
+  @usableFromInline let isShared: Bool
   /// What the primary was last told.
-  private var toldVoted: UInt64 = 0
-  private var toldApplied: UInt64 = 0
+  @usableFromInline var toldVoted: UInt64 = 0
+  @usableFromInline var toldApplied: UInt64 = 0
 
-  private let packets: UnsafeMutablePointer<Packet>
-  private let unwanted: UnsafeMutablePointer<Packet>
-  private let freed: UnsafeMutablePointer<Packet>
+  @usableFromInline let packets: UnsafeMutablePointer<Packet>
+  @usableFromInline let unwanted: UnsafeMutablePointer<Packet>
+  @usableFromInline let freed: UnsafeMutablePointer<Packet>
 
   init(
     replica: consuming SecondaryReplica<State, MbufStorage>, inputs: [OpaquePointer], messages: consuming MessageConsumer,
@@ -42,7 +43,7 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
   }
 
   /// Moves what can be moved. Returns how many packets or messages it moved.
-  @inline(__always)
+  @inlinable @inline(__always)
   mutating func poll() -> Int {
     var moved = 0
     for input in 0..<inputCount {
@@ -69,8 +70,8 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
   }
 
   /// Sends one cumulative vote; tried again at the next poll if the mailbox is full.
-  @inline(never)
-  private mutating func tell() -> Int {
+  @inline(never) @usableFromInline
+  mutating func tell() -> Int {
     let length = ControlMessageHeader.byteCount + 8
     guard let message = votes.reserve(length) else { return 0 }
     ControlMessageHeader(

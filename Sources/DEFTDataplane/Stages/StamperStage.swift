@@ -4,9 +4,10 @@ import DEFTWire
 
 /// One stamping unit on an lcore: receives a burst, finds each packet's flow, stamps it and lets the switch send it on.
 /// A packet that cannot be sent on is dropped here, before it has a stamp (R17).
+@usableFromInline
 struct StamperStage: ~Copyable {
   /// Packets moved by one poll of any stage, at most.
-  static let burst = 32
+  @usableFromInline static let burst = 64
   /// In front of a source that can wait, no more than this is queued at a primary: a longer queue would only cool the caches.
   static let patientBacklog = 1024
 
@@ -67,12 +68,12 @@ struct StamperStage: ~Copyable {
   }
 
   /// Flows that have a slot now, generations closed so far.
-  var flows: (occupied: Int, closed: UInt64) { (unit.table.occupied, unit.closed) }
+  var flows: (occupied: Int, closed: UInt64) { (unit.table.slots.occupied, unit.closed) }
   /// Nothing more will come.
   var isExhausted: Bool { input.isExhausted(received: received) }
 
   /// Moves one burst. Returns how many packets it moved.
-  @inline(__always)
+  @inline(never) @usableFromInline
   mutating func poll(now: UInt64) -> Int {
     takeCommittedCloses()
     let credit = fabric.refreshCredits(backlogLimit: input.waits ? Self.patientBacklog : .max)
@@ -108,7 +109,7 @@ struct StamperStage: ~Copyable {
         withUnsafeMutablePointer(to: &single) { cd_release(handles($0), 1, 1, false) }
         continue
       }
-      guard let flow = unit.table.find(keys[i], hash: hashes[i]) else {
+      guard let flow = unit.table.find(keys + i, hash: hashes[i]) else {
         flowTableFull &+= 1
         dropped[droppedCount] = packet
         droppedCount &+= 1
