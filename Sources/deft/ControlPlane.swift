@@ -1,17 +1,82 @@
+import DEFTControl
 import DEFTCore
 import DEFTDataplane
 import DEFTMailbox
+import Logging
 
-/// The logical nodes of a process and their control threads. Pair i has its primary on node i and its secondary on the
-/// next, so the two replicas of a pair are never on one node.
+/// The logical nodes of a process, each with its control thread. Pair i has its primary on node i and its secondary on the
+/// next node, so the two replicas of a pair are never on one node, and speak over TCP on the loopback interface.
 final class ControlPlane {
   let mailboxes: [PairMailbox]
+  private var nodes: [ControlNode] = []
+  private var isStopped = false
+
+  /// Without replication there are no nodes, only mailboxes that nobody reads.
   init(configuration: PipelineConfiguration, networkFunction: String, stateSize: Int, environment: Environment) throws {
-    let bell = Doorbell()!
-    mailboxes = (0..<configuration.pairs).map {
-      PairMailbox(pair: $0, replication: configuration.replication, stateSize: stateSize, primaryDoorbell: bell, secondaryDoorbell: bell)
+    let replication = configuration.replication
+    let nodeCount = max(2, configuration.pairs)
+    var ports: [Int] = []
+    if replication.isReplicated {
+      var logger = Logger(label: "deft", factory: { StreamLogHandler.standardError(label: $0) })
+      logger.logLevel = .warning
+      for node in 0..<nodeCount {
+        let control = try ControlNode(
+          nodeID: UInt32(node), logger: logger, onThreadStart: { environment.pinControlThread() })
+        nodes.append(control)
+        ports.append(try control.start())
+      }
+    }
+    let bells: [Doorbell]
+    if nodes.isEmpty {
+      guard let bell = Doorbell() else { throw ControlError.noDescriptors }
+      bells = Array(repeating: bell, count: nodeCount)
+    } else {
+      bells = nodes.map(\.doorbell)
+    }
+    mailboxes = (0..<configuration.pairs).map { pair in
+      PairMailbox(
+        pair: pair, replication: replication, stateSize: stateSize, primaryDoorbell: bells[pair % nodeCount],
+        secondaryDoorbell: bells[(pair + 1) % nodeCount])
+    }
+    guard replication.isReplicated else { return }
+    let entrySize = UInt32(ReplicationConfiguration.stateEntryBytes(stateSize: stateSize))
+    for mailbox in mailboxes {
+      let pair = UInt16(mailbox.pair)
+      let secondary = (mailbox.pair + 1) % nodeCount
+      try nodes[secondary].addSecondary(
+        SecondaryEndpoint(
+          pair: pair, epoch: replication.epoch, networkFunction: networkFunction, stateEntrySize: entrySize,
+          inbox: mailbox.messagesIn, outbox: mailbox.votesOut))
+      try nodes[mailbox.pair % nodeCount].addPrimary(
+        PrimaryEndpoint(
+          pair: pair, epoch: replication.epoch, networkFunction: networkFunction, stateEntrySize: entrySize,
+          prepares: mailbox.prepares, commits: mailbox.commits, inbox: mailbox.votesIn),
+        connectTo: "127.0.0.1", port: ports[secondary])
     }
   }
-  var summary: ReplaySummary.Control? { nil }
-  func stop() {}
+
+  var summary: ReplaySummary.Control? {
+    guard !nodes.isEmpty else { return nil }
+    return nodes.map(\.status).reduce(
+      into: ReplaySummary.Control(connectionsOpened: 0, connectionsLost: 0, bytesSent: 0, messagesSent: 0, badMessages: 0)
+    ) { sum, status in
+      // Both ends count a connection; the primary's side alone is taken.
+      for pair in status.pairs where pair.role == .primary {
+        sum.connectionsOpened += pair.opened
+        sum.connectionsLost += pair.lost
+      }
+      for traffic in status.sent.values {
+        sum.bytesSent += traffic.bytes
+        sum.messagesSent += traffic.messages
+      }
+      sum.badMessages += status.badMessageCount
+    }
+  }
+
+  /// Closes the connections and joins the control threads.
+  func stop() {
+    guard !isStopped else { return }
+    isStopped = true
+    for node in nodes { node.stop() }
+  }
 }

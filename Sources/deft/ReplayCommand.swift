@@ -88,7 +88,7 @@ struct ReplayCommand: ParsableCommand {
     if let stateClock { try check("state-clock", stateClock, 1...8192) }
     try check("reorder", reorder, 0...4096)
     try check("duplicate", duplicate, 0...1)
-    try check("flows", flows, 1...12_582_912)
+    try check("flows", flows, 1...6_291_456)
     try check("idle-timeout", idleTimeout.nanoseconds, 1_000_000...3_600_000_000_000)
     guard buffer >= stampers else {
       throw ValidationError("--buffer \(buffer) leaves nothing for each of \(stampers) stampers")

@@ -139,24 +139,27 @@ extension PrimaryReplica where Log: ~Copyable {
 
   // MARK: votes and release
 
-  /// A message from the secondary. The caller has checked its lengths.
-  public mutating func receive(_ message: UnsafeRawBufferPointer) {
+  /// A message from the secondary. The caller has checked its lengths. True if the logs have something to send (again).
+  public mutating func receive(_ message: UnsafeRawBufferPointer) -> Bool {
     let bytes = message.baseAddress.unsafelyUnwrapped
     let header = ControlMessageHeader(reading: bytes)
     guard header.epoch == configuration.epoch, header.pair == configuration.pair else {
       counters.staleEpochMessages &+= 1
-      return
+      return false
     }
     let appliedBatch = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: ControlMessageHeader.byteCount, as: UInt64.self))
     switch ControlMessageHeader.Kind(rawValue: header.kind) {
     case .vote:
       learn(voted: header.batch, applied: appliedBatch)
+      return false
     case .resume:
       learn(voted: header.batch, applied: appliedBatch)
       prepares.rewind()
       commits.rewind()
+      return true
     default:
       counters.impossibleMessages &+= 1
+      return false
     }
   }
 

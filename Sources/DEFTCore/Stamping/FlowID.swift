@@ -10,8 +10,8 @@ public struct FlowIDLayout: Equatable, Sendable {
   public let unitBits: UInt32
   public let slotBits: UInt32
 
-  /// At least eight generations bits, so that a slot returns to an ID only after 255 committed closes.
-  public static let maximumIndexBits: UInt32 = 24
+  /// At least nine bits of generation, so that a slot returns to a flow ID only after 511 committed closes.
+  public static let maximumIndexBits: UInt32 = 23
 
   /// - Parameters: units: stamping units, 1...; slotsPerUnit: a power of two.
   public init(units: Int, slotsPerUnit: Int) {

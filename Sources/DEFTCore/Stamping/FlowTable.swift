@@ -1,87 +1,105 @@
 import DEFTWire
 
-/// One stamping unit's active flows: canonical key → flow ID and next counter. Open addressing over one cache line per
-/// entry. Slots, which index every later table, are given out densely by a `SlotPool`, so that few flows touch few pages
-/// downstream however the keys hash.
+/// One stamping unit's active flows: canonical key → flow ID and next counter.
 ///
-/// Capacity: `positionCount` entries; the pool has slots for three quarters of them. No slot, or no place within
-/// `maximumProbes`: `find` returns nil and the caller drops the unstamped packet, counted (R17).
+/// Two arrays. `records` has one cache line per slot, and slots are given out densely by a `SlotPool`, because they index
+/// every later table too: few flows touch few pages, however the keys hash. `index` is the hash table, four bytes a position
+/// (8 bits of the hash and the slot), open addressing, so that what hashing does spread stays small.
+///
+/// Capacity: 2^slotBits positions; slots for three quarters of them. No slot, or no place within `maximumProbes`: `find`
+/// returns nil and the caller drops the unstamped packet, counted (R17).
 public struct FlowTable: ~Copyable {
   @frozen
-  public struct Entry: BitwiseCopyable {
+  public struct Record: BitwiseCopyable {
     public var key: FlowKey
     /// Stamp time of the last packet, ns.
     public var lastSeen: UInt64
     /// The counter that the next packet gets.
     public var nextCounter: UInt32
+    /// 0: no flow is active in the slot.
     public var flowID: UInt32
-    public var use: Use
+    /// Where the index points to this record.
+    @usableFromInline var position: UInt32
   }
 
+  /// An index word: tag (8 bits) | slot + 1 (24 bits).
+  ///
   /// | from | to | when |
   /// |---|---|---|
-  /// | vacant, freed | active | a new flow's first packet |
-  /// | active | freed | the flow was idle for too long; its slot stays taken until the close is committed |
-  /// | active | vacant | same, and no probe chain runs over the entry |
-  @frozen
-  public enum Use: UInt32 {
-    /// Ends a probe chain.
-    case vacant = 0
-    case active
-    /// May be taken, but probe chains go on behind it.
-    case freed
-  }
+  /// | vacant, freed | a slot | a new flow's first packet |
+  /// | a slot | freed | the flow was idle for too long; its slot stays taken until the close is committed |
+  /// | a slot | vacant | same, and no probe chain runs over the position |
+  @usableFromInline let index: UnsafeMutablePointer<UInt32>
+  @usableFromInline static let vacant: UInt32 = 0
+  @usableFromInline static let freed: UInt32 = 0xffff_ffff
+  @usableFromInline static let slotMask: UInt32 = 0x00ff_ffff
 
-  @usableFromInline let entries: UnsafeMutablePointer<Entry>
+  @usableFromInline let records: UnsafeMutablePointer<Record>
   public let positionCount: Int
   @usableFromInline let seed: UInt64
   public var slots: SlotPool
   /// New flows that found no place.
   public private(set) var refused: UInt64 = 0
 
-  @usableFromInline static let maximumProbes = 96
-  @usableFromInline static let entryBytes = 64
+  @usableFromInline static let maximumProbes = 128
 
   public init(unit: Int, layout: FlowIDLayout, seed: UInt64, memory: TableMemory) {
-    precondition(MemoryLayout<Entry>.size <= FlowTable.entryBytes && MemoryLayout<Entry>.stride == FlowTable.entryBytes)
+    precondition(MemoryLayout<Record>.stride == 64)
     self.seed = seed
     positionCount = 1 << Int(layout.slotBits)
-    entries = memory(positionCount * FlowTable.entryBytes).bindMemory(to: Entry.self, capacity: positionCount)
-    slots = SlotPool(unit: unit, layout: layout, count: max(1, positionCount / 4 * 3), memory: memory)
+    index = memory(positionCount * 4).bindMemory(to: UInt32.self, capacity: positionCount)
+    let slotCount = max(1, positionCount / 4 * 3)
+    records = memory(slotCount * 64).bindMemory(to: Record.self, capacity: slotCount)
+    slots = SlotPool(unit: unit, layout: layout, count: slotCount, memory: memory)
   }
 
   @inlinable @inline(__always)
   public func hash(_ key: FlowKey) -> UInt64 { key.hash(seed: seed) }
-  /// The line that `find` will look at first.
   @inlinable @inline(__always)
-  public func home(_ hash: UInt64) -> UnsafeMutablePointer<Entry> {
-    entries + Int(truncatingIfNeeded: hash) & (positionCount &- 1)
+  func home(_ hash: UInt64) -> Int { Int(truncatingIfNeeded: hash) & (positionCount &- 1) }
+  @inlinable @inline(__always)
+  static func tag(_ hash: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: hash >> 32) & ~slotMask }
+
+  /// The index line that `find` looks at first: wanted some time before.
+  @inlinable @inline(__always)
+  public func indexLine(_ hash: UInt64) -> UnsafeRawPointer { UnsafeRawPointer(index + home(hash)) }
+  /// The record that `find` will most likely return: wanted some time before, and after the index line. Never read for
+  /// anything but a prefetch.
+  @inlinable @inline(__always)
+  public func likelyRecord(_ hash: UInt64) -> UnsafeRawPointer {
+    UnsafeRawPointer(records + Int((index[home(hash)] & FlowTable.slotMask) &- 1))
   }
 
-  /// The flow's entry, made if need be; nil if there is no place for a new flow.
+  /// The flow's record, made if need be; nil if there is no place for a new flow.
   @inlinable @inline(__always)
-  public mutating func find(_ key: UnsafePointer<FlowKey>, hash: UInt64) -> UnsafeMutablePointer<Entry>? {
-    let entry = home(hash)
-    if _fastPath(entry.pointee.use == .active && entry.pointee.key == key.pointee) { return entry }
+  public mutating func find(_ key: UnsafePointer<FlowKey>, hash: UInt64) -> UnsafeMutablePointer<Record>? {
+    let word = index[home(hash)]
+    let slot = word & FlowTable.slotMask
+    if _fastPath(word ^ slot == FlowTable.tag(hash) && slot != 0 && slot != FlowTable.slotMask) {
+      let record = records + Int(slot &- 1)
+      if _fastPath(record.pointee.key == key.pointee) { return record }
+    }
     return findFurther(key.pointee, hash: hash)
   }
 
   @inline(never)
   @usableFromInline
-  mutating func findFurther(_ key: FlowKey, hash: UInt64) -> UnsafeMutablePointer<Entry>? {
-    var position = Int(truncatingIfNeeded: hash) & (positionCount - 1)
+  mutating func findFurther(_ key: FlowKey, hash: UInt64) -> UnsafeMutablePointer<Record>? {
+    var position = home(hash)
+    let tag = FlowTable.tag(hash)
     var candidate = -1
     var probes = 0
-    probing: while probes < FlowTable.maximumProbes {
-      let entry = entries + position
-      switch entry.pointee.use {
-      case .vacant:
+    while probes < FlowTable.maximumProbes {
+      let word = index[position]
+      if word == FlowTable.vacant {
         if candidate < 0 { candidate = position }
-        break probing
-      case .freed:
+        break
+      }
+      if word == FlowTable.freed {
         if candidate < 0 { candidate = position }
-      case .active:
-        if entry.pointee.key == key { return entry }
+      } else if word & ~FlowTable.slotMask == tag {
+        let record = records + Int(word & FlowTable.slotMask) - 1
+        if record.pointee.key == key { return record }
       }
       position = (position + 1) & (positionCount - 1)
       probes += 1
@@ -90,25 +108,29 @@ public struct FlowTable: ~Copyable {
       refused &+= 1
       return nil
     }
-    entries[candidate] = Entry(key: key, lastSeen: 0, nextCounter: Stamp.firstCounter, flowID: flowID, use: .active)
-    return entries + candidate
+    let slot = slots.layout.slot(flowID)
+    index[candidate] = tag | UInt32(slot + 1)
+    records[slot] = Record(
+      key: key, lastSeen: 0, nextCounter: Stamp.firstCounter, flowID: flowID, position: UInt32(candidate))
+    return records + slot
   }
 
-  /// The flow at `position` if one is active there.
-  func active(_ position: Int) -> UnsafeMutablePointer<Entry>? {
-    let entry = entries + position
-    return entry.pointee.use == .active ? entry : nil
+  /// The flow in `slot` if one is active there.
+  func active(_ slot: Int) -> UnsafeMutablePointer<Record>? {
+    let record = records + slot
+    return record.pointee.flowID != 0 ? record : nil
   }
 
-  /// Forgets the flow at `position`. Its slot stays taken: `slots` has to be told when it is free.
-  mutating func remove(_ position: Int) {
-    entries[position].use = .freed
-    // Entries at the end of a probe chain become vacant again, so that chains do not only grow.
-    guard entries[(position + 1) & (positionCount - 1)].use == .vacant else { return }
-    var last = position
-    while entries[last].use == .freed {
-      entries[last].use = .vacant
-      last = (last - 1) & (positionCount - 1)
+  /// Forgets the flow in `slot`, which stays taken until `slots` is told that it is free.
+  mutating func remove(_ slot: Int) {
+    var position = Int(records[slot].position)
+    records[slot].flowID = 0
+    index[position] = FlowTable.freed
+    // Positions at the end of a probe chain become vacant again, so that chains do not only grow.
+    guard index[(position + 1) & (positionCount - 1)] == FlowTable.vacant else { return }
+    while index[position] == FlowTable.freed {
+      index[position] = FlowTable.vacant
+      position = (position - 1) & (positionCount - 1)
     }
   }
 }

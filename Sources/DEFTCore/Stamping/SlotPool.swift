@@ -12,7 +12,7 @@ import DEFTWire
 /// Prohibited: open → free (an open generation would be reused), closing → open. Capacity: `count` slots; `take` returns nil
 /// when none is free.
 public struct SlotPool: ~Copyable {
-  private let layout: FlowIDLayout
+  let layout: FlowIDLayout
   /// Per slot: the flow ID that it has, or will have next.
   private let flowIDs: UnsafeMutablePointer<UInt32>
   private let isClosing: UnsafeMutablePointer<Bool>

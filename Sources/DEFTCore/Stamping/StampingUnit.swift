@@ -19,13 +19,13 @@ public struct StampingUnit: ~Copyable {
   public init(unit: Int, layout: FlowIDLayout, seed: UInt64, idleTimeout: UInt64, memory: TableMemory) {
     table = FlowTable(unit: unit, layout: layout, seed: seed, memory: memory)
     self.idleTimeout = idleTimeout
-    let steps = UInt64(max(1, (1 << Int(layout.slotBits)) / StampingUnit.sweepStep))
+    let steps = UInt64(max(1, table.slots.count / StampingUnit.sweepStep))
     sweepInterval = idleTimeout / 8 / steps
   }
 
   /// Takes the flow's next counter. The caller has made sure that the packet can be sent (R17).
   @inlinable @inline(__always)
-  public func take(_ entry: UnsafeMutablePointer<FlowTable.Entry>, now: UInt64) -> UInt32 {
+  public func take(_ entry: UnsafeMutablePointer<FlowTable.Record>, now: UInt64) -> UInt32 {
     let counter = entry.pointee.nextCounter
     entry.pointee.nextCounter = counter &+ 1
     entry.pointee.lastSeen = now
@@ -49,7 +49,7 @@ public struct StampingUnit: ~Copyable {
         table.remove(hand)
         count += 1
       }
-      hand = (hand + 1) & (table.positionCount - 1)
+      hand = hand + 1 == table.slots.count ? 0 : hand + 1
       looked += 1
     }
     if looked == StampingUnit.sweepStep { nextSweep = now + sweepInterval }

@@ -68,12 +68,13 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
   @inlinable @inline(__always)
   mutating func poll(now: UInt64) -> Int {
     var moved = 0
+    var ring = false
     while let message = votes.next() {
-      replica.receive(message)
+      if replica.receive(message) { ring = true }
       votes.consume(message)
       moved &+= 1
     }
-    var ring = replica.acknowledged(acknowledged.pointee.load(ordering: .acquiring))
+    if replica.acknowledged(acknowledged.pointee.load(ordering: .acquiring)) { ring = true }
     moved &+= release()
     moved &+= free()
     let (taken, isDry) = take(now: now)

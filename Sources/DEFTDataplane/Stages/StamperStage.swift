@@ -96,8 +96,9 @@ struct StamperStage: ~Copyable {
       layouts[i] = FrameParser.parse(
         UnsafeRawPointer(burstIn.frames[i].unsafelyUnwrapped), count: Int(burstIn.contiguous[i]), key: &keys[i])
       hashes[i] = unit.table.hash(keys[i])
-      cd_prefetch(unit.table.home(hashes[i]))
+      cd_prefetch(unit.table.indexLine(hashes[i]))
     }
+    for i in 0..<count { cd_prefetch(unit.table.likelyRecord(hashes[i])) }
     cd_prepend(handles(burstIn.packets), stamps, UInt32(count), UInt16(Stamp.byteCount), references)
     var keptCount = 0
     var droppedCount = 0
