@@ -21,7 +21,9 @@ let march = ProcessInfo.processInfo.environment["DEFT_MARCH"] ?? "native"
 let dpdkCFlags = pkgConfig("--cflags", "libdpdk").filter { !$0.hasPrefix("-march") }
 if dpdkCFlags.isEmpty {
   FileHandle.standardError.write(
-    Data("error: libdpdk not found by pkg-config; run 'make setup' or: apt-get install libdpdk-dev libnuma-dev pkg-config\n".utf8))
+    Data(
+      "error: libdpdk not found by pkg-config; run 'make setup' or: apt-get install libdpdk-dev libnuma-dev pkg-config\n"
+        .utf8))
 }
 let dpdkLibraries = pkgConfig("--libs", "libdpdk").flatMap { flag in
   flag.hasPrefix("-Wl,") ? ["-Xlinker", String(flag.dropFirst(4))] : [flag]

@@ -72,6 +72,11 @@ final class ControlLoop: @unchecked Sendable {
     for connection in Array(connections.values) { connection.terminate() }
     server?.close(promise: nil)
     bell?.close(promise: nil)
+    // Pairs and this object hold each other; the status keeps what it knew of them.
+    primaries = []
+    secondaries = []
+    server = nil
+    bell = nil
     // From here on lcores that ring find nobody asleep, and write nothing.
     doorbell.stayAwake()
   }

@@ -7,7 +7,7 @@
 ///  8  epoch (32)            12  count: entries that follow (32)
 /// 16  batch (64)
 /// 24  detail (32): Prepare: declared-lost entries; Commit: bytes of one entry; Hello: node; Refuse: reason
-/// 28  reserved (32), 0
+/// 28  flags (32): bit 0, of a Prepare: the primary has little else in flight and waits for this vote
 /// 32  entries
 /// ```
 @frozen
@@ -47,10 +47,16 @@ public struct ControlMessageHeader: Equatable, Sendable, BitwiseCopyable {
   public var count: UInt32
   public var batch: UInt64
   public var detail: UInt32
-  public var reserved: UInt32
+  public var flags: UInt32
+
+  /// Flag of a prepare: vote at once. Without it votes may be gathered for a moment, so that one message carries several.
+  public static let promptVote: UInt32 = 1
 
   @inlinable
-  public init(kind: Kind, pair: UInt16, epoch: UInt32, batch: UInt64, count: UInt32 = 0, detail: UInt32 = 0, length: Int) {
+  public init(
+    kind: Kind, pair: UInt16, epoch: UInt32, batch: UInt64, count: UInt32 = 0, detail: UInt32 = 0, flags: UInt32 = 0,
+    length: Int
+  ) {
     self.length = UInt32(length)
     self.kind = kind.rawValue
     self.version = ControlMessageHeader.currentVersion
@@ -59,7 +65,7 @@ public struct ControlMessageHeader: Equatable, Sendable, BitwiseCopyable {
     self.count = count
     self.batch = batch
     self.detail = detail
-    reserved = 0
+    self.flags = flags
   }
 
   @inlinable @inline(__always)
@@ -72,7 +78,7 @@ public struct ControlMessageHeader: Equatable, Sendable, BitwiseCopyable {
     bytes.storeBytes(of: count.littleEndian, toByteOffset: 12, as: UInt32.self)
     bytes.storeBytes(of: batch.littleEndian, toByteOffset: 16, as: UInt64.self)
     bytes.storeBytes(of: detail.littleEndian, toByteOffset: 24, as: UInt32.self)
-    bytes.storeBytes(of: reserved, toByteOffset: 28, as: UInt32.self)
+    bytes.storeBytes(of: flags.littleEndian, toByteOffset: 28, as: UInt32.self)
   }
 
   /// Reads a header without judging it. `bytes` has `byteCount` readable bytes.
@@ -86,7 +92,7 @@ public struct ControlMessageHeader: Equatable, Sendable, BitwiseCopyable {
     count = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 12, as: UInt32.self))
     batch = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 16, as: UInt64.self))
     detail = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 24, as: UInt32.self))
-    reserved = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 28, as: UInt32.self))
+    flags = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 28, as: UInt32.self))
   }
 
   /// nil if the lengths agree with each other: the single length check that makes all later reads total.

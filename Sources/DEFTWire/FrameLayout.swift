@@ -32,7 +32,9 @@ public struct FrameLayout: RawRepresentable, Equatable, Sendable, BitwiseCopyabl
   }
 
   @inlinable @inline(__always)
-  public init(network: Int, version: UInt32, transport: Transport, transportDelta: Int, fragment: Bool, sourceIsLower: Bool) {
+  public init(
+    network: Int, version: UInt32, transport: Transport, transportDelta: Int, fragment: Bool, sourceIsLower: Bool
+  ) {
     rawValue =
       UInt32(truncatingIfNeeded: network) | UInt32(truncatingIfNeeded: transportDelta) << 8 | version << 18
       | (fragment ? 1 << 20 : 0) | UInt32(transport.rawValue) << 21 | (sourceIsLower ? 1 << 27 : 0)
@@ -56,7 +58,9 @@ public struct FrameLayout: RawRepresentable, Equatable, Sendable, BitwiseCopyabl
   @inlinable @inline(__always)
   public var isFragment: Bool { rawValue & 1 << 20 != 0 }
   @inlinable @inline(__always)
-  public var transport: Transport { Transport(rawValue: UInt8(truncatingIfNeeded: rawValue >> 21 & 7)).unsafelyUnwrapped }
+  public var transport: Transport {
+    Transport(rawValue: UInt8(truncatingIfNeeded: rawValue >> 21 & 7)).unsafelyUnwrapped
+  }
   @inlinable @inline(__always)
   public var sourceIsLower: Bool { rawValue & 1 << 27 != 0 }
 

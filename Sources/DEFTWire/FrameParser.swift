@@ -12,10 +12,13 @@ public enum FrameParser {
   @inlinable @inline(__always)
   public static func parse(_ frame: UnsafeRawPointer, count: Int, key: inout FlowKey) -> FrameLayout {
     // Fast path: untagged IPv4 without options, not a fragment, TCP or UDP, all headers present.
-    if _fastPath(count >= 54), frame.loadUnaligned(fromByteOffset: 12, as: UInt16.self) == 0x0008, frame.byte(14) == 0x45 {
+    if _fastPath(count >= 54), frame.loadUnaligned(fromByteOffset: 12, as: UInt16.self) == 0x0008,
+      frame.byte(14) == 0x45
+    {
       let ipProtocol = frame.byte(23)
       let length = Int(frame.bigEndian16(16))
-      if ipProtocol == 6 || ipProtocol == 17, frame.bigEndian16(20) & 0x3fff == 0, length >= (ipProtocol == 6 ? 40 : 28) {
+      if ipProtocol == 6 || ipProtocol == 17, frame.bigEndian16(20) & 0x3fff == 0, length >= (ipProtocol == 6 ? 40 : 28)
+      {
         let lower = endpoint4(frame, address: 26, port: frame.bigEndian16(34))
         let upper = endpoint4(frame, address: 30, port: frame.bigEndian16(36))
         let ordered = lower <= upper

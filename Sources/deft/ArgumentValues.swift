@@ -6,9 +6,12 @@ struct TimeSpan: ExpressibleByArgument, CustomStringConvertible {
 
   init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
   init?(argument: String) {
-    let units: [(String, Double)] = [("ns", 1), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("", 1e9)]
+    let units: [(String, Double)] = [
+      ("ns", 1), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("", 1e9),
+    ]
     for (suffix, factor) in units where argument.hasSuffix(suffix) {
-      guard let value = Double(argument.dropLast(suffix.count)), value.isFinite, value >= 0, value * factor < 1e18 else {
+      guard let value = Double(argument.dropLast(suffix.count)), value.isFinite, value >= 0, value * factor < 1e18
+      else {
         continue
       }
       nanoseconds = UInt64(value * factor)
@@ -34,7 +37,8 @@ enum PacketRate: ExpressibleByArgument, Equatable, CustomStringConvertible {
       return
     }
     let factor: Double = argument.hasSuffix("k") ? 1e3 : argument.hasSuffix("M") ? 1e6 : 1
-    guard let value = Double(factor == 1 ? argument : String(argument.dropLast())), value * factor >= 1, value * factor <= 1e9
+    guard let value = Double(factor == 1 ? argument : String(argument.dropLast())), value * factor >= 1,
+      value * factor <= 1e9
     else { return nil }
     self = .perSecond(UInt64(value * factor))
   }

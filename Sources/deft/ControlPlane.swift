@@ -58,7 +58,8 @@ final class ControlPlane {
   var summary: ReplaySummary.Control? {
     guard !nodes.isEmpty else { return nil }
     return nodes.map(\.status).reduce(
-      into: ReplaySummary.Control(connectionsOpened: 0, connectionsLost: 0, bytesSent: 0, messagesSent: 0, badMessages: 0)
+      into: ReplaySummary.Control(
+        connectionsOpened: 0, connectionsLost: 0, bytesSent: 0, messagesSent: 0, badMessages: 0)
     ) { sum, status in
       // Both ends count a connection; the primary's side alone is taken.
       for pair in status.pairs where pair.role == .primary {

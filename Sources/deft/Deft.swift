@@ -6,7 +6,8 @@ import ArgumentParser
 struct Deft: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "deft",
-    abstract: "Stateful network functions that survive crashes and move without losing a packet, reordering a flow or forgetting state.",
+    abstract:
+      "Stateful network functions that survive crashes and move without losing a packet, reordering a flow or forgetting state.",
     discussion: """
       A first run, without root, hugepages or a NIC:
         deft generate sample.pcap

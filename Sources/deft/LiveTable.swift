@@ -26,12 +26,16 @@ struct LiveTable {
     for (lcore, before) in zip(report.lcores, previous.lcores) {
       let counters = lcore.counters
       let old = before.counters
-      let packets = Double(max(counters.received &- old.received, counters.processed &- old.processed, counters.transmitted &- old.transmitted))
+      let packets = Double(
+        max(
+          counters.received &- old.received, counters.processed &- old.processed,
+          counters.transmitted &- old.transmitted))
       let busy = Double(counters.busyCycles &- old.busyCycles)
       lines.append(
         String(
           format: "%5u  %7.3f  %8.3f  %7.3f  %10@  %6.1f  %@", lcore.lcore,
-          Double(counters.received &- old.received) / elapsed / 1e6, Double(counters.transmitted &- old.transmitted) / elapsed / 1e6,
+          Double(counters.received &- old.received) / elapsed / 1e6,
+          Double(counters.transmitted &- old.transmitted) / elapsed / 1e6,
           Double(counters.processed &- old.processed) / elapsed / 1e6,
           (packets > 0 ? String(format: "%.0f", busy / packets) : "-") as NSString,
           100 * busy / (elapsed * cyclesPerSecond), lcore.roles.joined(separator: " ") as NSString))

@@ -36,7 +36,9 @@ struct ReplayCommand: ParsableCommand {
   var window = 32
   @Option(name: .customLong("flush-interval"), help: "A batch is closed after this time even if it is not full.")
   var flushInterval = TimeSpan(nanoseconds: 50_000)
-  @Option(name: .customLong("state-clock"), help: "Packets after which the state goes to the secondary (1…8192); 1: with every batch.")
+  @Option(
+    name: .customLong("state-clock"),
+    help: "Packets after which the state goes to the secondary (1…8192); 1: with every batch.")
   var stateClock: Int?
   @Option(help: "Input buffer of a pair, packets (1…1048576).")
   var buffer = 16_384
@@ -77,7 +79,8 @@ struct ReplayCommand: ParsableCommand {
     }
     guard NetworkFunctionKind(rawValue: nf) != nil else {
       throw ValidationError(
-        "no network function named '\(nf)'; there are: \(NetworkFunctionKind.allCases.map(\.rawValue).joined(separator: ", "))")
+        "no network function named '\(nf)'; there are: \(NetworkFunctionKind.allCases.map(\.rawValue).joined(separator: ", "))"
+      )
     }
     try check("pairs", pairs, 1...64)
     try check("stampers", stampers, 1...16)
@@ -94,7 +97,9 @@ struct ReplayCommand: ParsableCommand {
       throw ValidationError("--buffer \(buffer) leaves nothing for each of \(stampers) stampers")
     }
     if case .none = input { throw ValidationError("the input is a capture or port:NAME, not 'none'") }
-    if case .port = input, loop != 1 { throw ValidationError("--loop is for captures; a port is read until --duration or Ctrl-C") }
+    if case .port = input, loop != 1 {
+      throw ValidationError("--loop is for captures; a port is read until --duration or Ctrl-C")
+    }
     if clock == .capture {
       guard case .file = input, loop == 1, rate == .max else {
         throw ValidationError("--clock capture needs a capture as input, --loop 1 and --rate max")
@@ -127,4 +132,3 @@ struct ReplayCommand: ParsableCommand {
     if status != 0 { throw ExitCode(status) }
   }
 }
-

@@ -34,7 +34,9 @@ struct ReplaySession<Function: NetworkFunction> {
     var configuration = pipelineConfiguration()
     if let defect = configuration.defect(stateSize: stateSize) { throw CommandFailure(defect) }
     let source = try sourcePlan()
-    guard var links = DeviceLinks() else { throw CommandFailure("cannot make a temporary directory; set TMPDIR to one that is writable") }
+    guard var links = DeviceLinks() else {
+      throw CommandFailure("cannot make a temporary directory; set TMPDIR to one that is writable")
+    }
 
     // Outputs get their names only when they are complete.
     let output = try pendingOutput(options.output)
@@ -110,7 +112,9 @@ struct ReplaySession<Function: NetworkFunction> {
     case .file(let path):
       let summary = try CaptureFile.inspect(path)
       var plan = SourcePlan(device: .captureSource(path: path, preload: false), packets: summary.packets)
-      if options.loop > 0 { plan.limit = UInt64(summary.packets).multipliedReportingOverflow(by: options.loop).partialValue }
+      if options.loop > 0 {
+        plan.limit = UInt64(summary.packets).multipliedReportingOverflow(by: options.loop).partialValue
+      }
       if options.loop == 0 { plan.limit = .max }
       // A file is read at a few Mpps; what is to be faster, or repeated, is read ahead into memory.
       plan.preload = options.loop != 1 || options.rate != .max

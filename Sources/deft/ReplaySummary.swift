@@ -85,7 +85,8 @@ struct ReplaySummary: Codable {
     self.control = control
     elapsedSeconds = elapsed
     packets = Packets(
-      received: report.received, stamped: report.stamped, closeMarkers: report.closeMarkers, processed: report.processed,
+      received: report.received, stamped: report.stamped, closeMarkers: report.closeMarkers,
+      processed: report.processed,
       droppedByFunction: report.droppedByFunction, released: report.released, transmitted: report.transmitted,
       suppressedDuplicates: report.suppressed, injectedDuplicates: report.injectedDuplicates,
       dropsByReason: Dictionary(uniqueKeysWithValues: report.drops.map { ($0.key.rawValue, $0.value) }))
@@ -109,7 +110,8 @@ struct ReplaySummary: Codable {
         stateClocksApplied: pair.primary.stateClocksApplied, votesDelayed: pair.secondary?.votesDelayed ?? 0)
     }
     batches = perPair.reduce(
-      into: Batches(prepared: 0, committed: 0, inFlightAtMost: 0, stateClocksTaken: 0, stateClocksApplied: 0, votesDelayed: 0)
+      into: Batches(
+        prepared: 0, committed: 0, inFlightAtMost: 0, stateClocksTaken: 0, stateClocksApplied: 0, votesDelayed: 0)
     ) { sum, one in
       sum.prepared += one.prepared
       sum.committed += one.committed
@@ -147,16 +149,22 @@ struct ReplaySummary: Codable {
     func line(_ name: String, _ value: String) {
       lines.append(name.padding(toLength: 12, withPad: " ", startingAt: 0) + value)
     }
-    line("packets", "\(packets.received) received, \(packets.stamped) stamped, \(packets.processed) processed, \(packets.transmitted) released")
+    line(
+      "packets",
+      "\(packets.received) received, \(packets.stamped) stamped, \(packets.processed) processed, \(packets.transmitted) released"
+    )
     let drops = packets.dropsByReason.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
-    line("drops", ["by the NF \(packets.droppedByFunction)"].joined() + (drops.isEmpty ? "" : ", " + drops.joined(separator: ", ")))
+    line(
+      "drops",
+      ["by the NF \(packets.droppedByFunction)"].joined() + (drops.isEmpty ? "" : ", " + drops.joined(separator: ", ")))
     if packets.injectedDuplicates + packets.suppressedDuplicates > 0 {
       line("duplicates", "\(packets.injectedDuplicates) injected, \(packets.suppressedDuplicates) suppressed at egress")
     }
     line("flows", "\(flowsActive) active, \(flowsClosed) closed")
     line(
       "speed",
-      String(format: "%.3f Mpps over %.3f s, ", megapacketsPerSecond, elapsedSeconds) + (hugepages ? "hugepages" : "no hugepages"))
+      String(format: "%.3f Mpps over %.3f s, ", megapacketsPerSecond, elapsedSeconds)
+        + (hugepages ? "hugepages" : "no hugepages"))
     for lcore in lcores {
       line(
         "lcore \(lcore.lcore)",
@@ -175,10 +183,16 @@ struct ReplaySummary: Codable {
           latency.p999, latency.max))
     }
     for pair in pairs {
-      line("pair \(pair.pair)", "\(pair.flows) flows, digest \(pair.primaryDigest)" + (pair.secondaryDigest.map { " primary, \($0) secondary" } ?? ""))
+      line(
+        "pair \(pair.pair)",
+        "\(pair.flows) flows, digest \(pair.primaryDigest)"
+          + (pair.secondaryDigest.map { " primary, \($0) secondary" } ?? ""))
     }
     if let control {
-      line("control", "\(control.messagesSent) messages, \(control.bytesSent) bytes over \(control.connectionsOpened) connections, \(control.connectionsLost) lost")
+      line(
+        "control",
+        "\(control.messagesSent) messages, \(control.bytesSent) bytes over \(control.connectionsOpened) connections, \(control.connectionsLost) lost"
+      )
     }
     line("violations", violations.isEmpty ? "none" : "\(violations.count)")
     for violation in violations { lines.append("  " + violation) }

@@ -56,13 +56,17 @@ struct RunWatch: @unchecked Sendable {
         lastMoved = now
       }
       let report = pipeline.report()
-      let count = report.received &+ report.processed &+ report.transmitted &+ report.pairs.reduce(0) { $0 &+ $1.primary.stateClocksApplied }
+      let count =
+        report.received &+ report.processed &+ report.transmitted
+        &+ report.pairs.reduce(0) { $0 &+ $1.primary.stateClocksApplied }
       if count != lastCount {
         lastCount = count
         lastMoved = now
       }
       // A port may be silent for as long as it likes; what has been received may not stand still.
-      if now - lastMoved > RunWatch.patience, ending || report.received != report.transmitted + report.droppedByFunction + report.dropped {
+      if now - lastMoved > RunWatch.patience,
+        ending || report.received != report.transmitted + report.droppedByFunction + report.dropped
+      {
         break
       }
       if table != nil, now >= nextTable {

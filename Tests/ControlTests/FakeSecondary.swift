@@ -15,6 +15,8 @@ final class FakeSecondary {
   var longest = (prepare: 60, commit: 40)
   /// Messages that one turn reads at most.
   var appetite = Int.max
+  /// The lcore is busy elsewhere: it neither reads nor votes.
+  var isDeaf = false
   private(set) var voted: UInt64 = 0
   private(set) var applied: UInt64 = 0
   private(set) var duplicates: UInt64 = 0
@@ -47,6 +49,7 @@ final class FakeSecondary {
   }
 
   func poll() {
+    guard !isDeaf else { return }
     var left = appetite
     while left > 0, let message = inbox.next() {
       left -= 1

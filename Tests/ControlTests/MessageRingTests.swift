@@ -201,6 +201,55 @@ struct MessageRingTests {
     }
   }
 
+  /// A request that is made while an earlier one is just being taken is not lost: the connection would wait for it for
+  /// ever.
+  @Test func noRewindIsLost() {
+    let ring = MessageRing(capacity: 1 << 12)
+    defer { ring.deallocate() }
+    let rounds: UInt64 = 100_000
+    // 1 + the value that the consumer found where a rewind led it.
+    let reached = Atomic<UInt64>(0)
+    let isOver = Atomic(false)
+    withProducerThread {
+      let producer = RingWriter(ring, retaining: true)
+      var random = Random(4)
+      var last: UInt64 = 0
+      let end = monotonic() + 40_000_000_000
+      for round in 0..<rounds {
+        // Both messages of the last round are done with: room for two is always there.
+        guard let first = producer.append(2 * round, byteCount: 16),
+          let second = producer.append(2 * round + 1, byteCount: 16)
+        else {
+          Issue.record("no room in round \(round)")
+          break
+        }
+        producer.publish(through: second)
+        producer.trim(through: last)
+        producer.rewind()
+        for _ in 0..<random.below(30) { atomicMemoryFence(ordering: .sequentiallyConsistent) }
+        producer.trim(through: first)
+        producer.rewind()
+        while reached.load(ordering: .acquiring) != 2 * round + 2, monotonic() < end {}
+        guard reached.load(ordering: .acquiring) == 2 * round + 2 else {
+          Issue.record("the second rewind of round \(round) was lost")
+          break
+        }
+        last = second
+      }
+      isOver.store(true, ordering: .releasing)
+    } meanwhile: {
+      let consumer = RingReader(ring)
+      while !isOver.load(ordering: .acquiring) {
+        guard consumer.takeRewind() else { continue }
+        guard let message = consumer.next(), let value = RingReader.value(of: message) else {
+          Issue.record("a rewind led to nothing")
+          continue
+        }
+        reached.store(value + 1, ordering: .releasing)
+      }
+    }
+  }
+
   /// One thread publishes, trims what was read and now and then asks for everything again; the other reads, sometimes
   /// far behind. Values may come again, but never damaged, and never with a gap.
   @Test func twoThreadsWithRewinds() {

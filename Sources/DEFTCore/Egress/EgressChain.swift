@@ -81,7 +81,8 @@ public struct EgressChain<Storage: PacketStorage>: ~Copyable {
   mutating func decideFurther(_ packet: Packet, _ flow: UnsafeMutablePointer<Flow>) -> EgressDecision {
     let flowID = packet.pointee.flowID
     if flow.pointee.flowID != flowID {
-      guard flow.pointee.flowID == 0 || (flow.pointee.isClosed != 0 && layout.isLater(flowID, than: flow.pointee.flowID))
+      guard
+        flow.pointee.flowID == 0 || (flow.pointee.isClosed != 0 && layout.isLater(flowID, than: flow.pointee.flowID))
       else {
         staleGeneration &+= 1
         suppressed &+= 1

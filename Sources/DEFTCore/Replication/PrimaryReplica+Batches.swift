@@ -29,7 +29,7 @@ extension PrimaryReplica where Log: ~Copyable {
     closedBatch &+= 1
     ControlMessageHeader(
       kind: .prepare, pair: configuration.pair, epoch: configuration.epoch, batch: closedBatch,
-      count: UInt32(batchFlowCount), length: length
+      count: UInt32(batchFlowCount), flags: isLightlyLoaded ? ControlMessageHeader.promptVote : 0, length: length
     ).write(to: message)
     var entry = message + ControlMessageHeader.byteCount
     for i in 0..<batchFlowCount {
@@ -61,6 +61,11 @@ extension PrimaryReplica where Log: ~Copyable {
     votedBatch = closedBatch
     counters.batchesPrepared &+= 1
   }
+
+  /// Few batches are in flight, so every one of them counts for latency. Under load messages are better gathered: waking a
+  /// control thread costs more than the message.
+  @inlinable @inline(__always)
+  public var isLightlyLoaded: Bool { batchesInFlight <= configuration.dryWindow }
 
   // MARK: state clocks
 
@@ -147,7 +152,8 @@ extension PrimaryReplica where Log: ~Copyable {
       counters.staleEpochMessages &+= 1
       return false
     }
-    let appliedBatch = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: ControlMessageHeader.byteCount, as: UInt64.self))
+    let appliedBatch = UInt64(
+      littleEndian: bytes.loadUnaligned(fromByteOffset: ControlMessageHeader.byteCount, as: UInt64.self))
     switch ControlMessageHeader.Kind(rawValue: header.kind) {
     case .vote:
       learn(voted: header.batch, applied: appliedBatch)
@@ -210,7 +216,8 @@ extension PrimaryReplica where Log: ~Copyable {
   /// Without replication the primary keeps no reference of passed packets, so only dropped ones count.
   @inlinable
   public mutating func takeFreed(
-    passed passedPackets: UnsafeMutablePointer<Packet>, dropped droppedPackets: UnsafeMutablePointer<Packet>, capacity: Int
+    passed passedPackets: UnsafeMutablePointer<Packet>, dropped droppedPackets: UnsafeMutablePointer<Packet>,
+    capacity: Int
   ) -> (passed: Int, dropped: Int) {
     var passedCount = 0
     var droppedCount = 0

@@ -22,7 +22,8 @@ import DEFTWire
 ///
 /// What differs from the paper: processing goes on while up to `window` batches are in flight; state clocks are cumulative
 /// over several batches; a batch also closes when the input runs dry or after `flushInterval`.
-public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, Log: MessageLog & ~Copyable>: ~Copyable {
+public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, Log: MessageLog & ~Copyable>: ~Copyable
+{
   @usableFromInline let function: Function
   public let configuration: ReplicationConfiguration
   @usableFromInline let flows: FlowStateTable<Function.State>
@@ -238,7 +239,8 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     let flowID = packet.pointee.flowID
     if flow.pointee.flowID != flowID {
       // A slot is stamped anew only after its last generation's close was committed: a later generation may begin at once.
-      guard flow.pointee.flowID == 0 || (flow.pointee.isClosed && flows.layout.isLater(flowID, than: flow.pointee.flowID))
+      guard
+        flow.pointee.flowID == 0 || (flow.pointee.isClosed && flows.layout.isLater(flowID, than: flow.pointee.flowID))
       else {
         counters.staleGeneration &+= 1
         return false

@@ -37,6 +37,8 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
 
   @usableFromInline var preparedBatch: UInt64 = 0
   public private(set) var votedBatch: UInt64 = 0
+  /// The last batch whose prepare asked for a prompt vote.
+  public private(set) var promptBatch: UInt64 = 0
   public private(set) var appliedBatch: UInt64 = 0
 
   public var counters = SecondaryCounters()
@@ -77,7 +79,8 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
   /// Takes `count` ≤ `room` copies. Those that are not wanted are put into `unwanted` (room for `count`); the caller gives
   /// up the secondary's reference of each. Returns how many those are.
   @inlinable
-  public mutating func hold(_ packets: UnsafePointer<Packet>, count: Int, unwanted: UnsafeMutablePointer<Packet>) -> Int {
+  public mutating func hold(_ packets: UnsafePointer<Packet>, count: Int, unwanted: UnsafeMutablePointer<Packet>) -> Int
+  {
     var unwantedCount = 0
     for i in 0..<count { Storage.prefetch(flows.entry(packets[i].pointee.flowID)) }
     for i in 0..<count {
@@ -106,7 +109,8 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
   mutating func order(_ packet: Packet, _ flow: UnsafeMutablePointer<FlowState<State>>) -> Bool {
     let flowID = packet.pointee.flowID
     if flow.pointee.flowID != flowID {
-      guard flow.pointee.flowID == 0 || (flow.pointee.isClosed && flows.layout.isLater(flowID, than: flow.pointee.flowID))
+      guard
+        flow.pointee.flowID == 0 || (flow.pointee.isClosed && flows.layout.isLater(flowID, than: flow.pointee.flowID))
       else {
         counters.staleGeneration &+= 1
         return false
@@ -177,6 +181,7 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
       return
     }
     preparedBatch = header.batch
+    if header.flags & ControlMessageHeader.promptVote != 0 { promptBatch = header.batch }
     for i in 0..<Int(header.count) {
       let entry = ClockEntry(reading: entries + i * ClockEntry.byteCount)
       if !holds(entry) {

@@ -91,7 +91,9 @@ extension Pipeline {
     check(
       drained,
       "stalled: \(report.received) received, \(report.stamped) stamped, \(report.processed) processed, \(report.released) released, \(report.transmitted) transmitted; in flight "
-        + report.pairs.map { "pair \($0.pair): \($0.batchesInFlight) batches, \($0.pendingNow) pending, \($0.heldNow) held" }
+        + report.pairs.map {
+          "pair \($0.pair): \($0.batchesInFlight) batches, \($0.pendingNow) pending, \($0.heldNow) held"
+        }
         .joined(separator: "; "))
     let unstamped = [DropReason.inputBufferFull, .flowTableFull, .noHeadroom].reduce(0) { $0 + (report.drops[$1] ?? 0) }
     check(
@@ -104,7 +106,8 @@ extension Pipeline {
       check(report.processed == report.stamped, "stamped \(report.stamped) but processed \(report.processed)")
       check(
         report.processed == report.released + report.droppedByFunction,
-        "processed \(report.processed) is not released \(report.released) plus dropped by the NF \(report.droppedByFunction)")
+        "processed \(report.processed) is not released \(report.released) plus dropped by the NF \(report.droppedByFunction)"
+      )
       check(
         report.released == report.transmitted + report.suppressed,
         "released \(report.released) is not transmitted \(report.transmitted) plus suppressed \(report.suppressed)")

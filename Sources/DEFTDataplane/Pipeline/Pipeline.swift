@@ -129,7 +129,8 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
         to: StamperStage(
           input: StamperInput(source: source, ring: ring, now: started, stopped: intakeStopped),
           unit: StampingUnit(
-            unit: unit, layout: layout, seed: configuration.seed, idleTimeout: configuration.idleTimeout, memory: memory),
+            unit: unit, layout: layout, seed: configuration.seed, idleTimeout: configuration.idleTimeout, memory: memory
+          ),
           fabric: fabric, clock: clock, pool: ports.pool, committedCloses: rings.closes[unit], mirrorPort: ports.mirror,
           servicePath: configuration.servicePath, counters: counters))
       loops[placement.stampers].add(stamper)

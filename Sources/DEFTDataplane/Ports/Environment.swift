@@ -92,7 +92,9 @@ public struct Environment: Sendable {
     var vector: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) }
     let parsed = cd_eal_init(Int32(vector.count), &vector)
     guard parsed >= 0 else {
-      throw .eal(reason: String(cString: cd_error_text(parsed)) + " (arguments: \(arguments.dropFirst().joined(separator: " ")))")
+      throw .eal(
+        reason: String(cString: cd_error_text(parsed)) + " (arguments: \(arguments.dropFirst().joined(separator: " ")))"
+      )
     }
     let registered = cd_metadata_register()
     guard registered == 0 else { throw .metadata(reason: String(cString: cd_error_text(registered))) }

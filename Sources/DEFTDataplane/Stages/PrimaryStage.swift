@@ -28,6 +28,9 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
   @usableFromInline let acknowledged: UnsafeMutablePointer<Atomic<UInt64>>
   @usableFromInline var votes: MessageConsumer
   @usableFromInline let doorbell: Doorbell
+  /// Something was written for the control thread since it was last rung for, at `lastRing` (ns).
+  @usableFromInline var hasMail = false
+  @usableFromInline var lastRing: UInt64 = 0
   /// Holders run on other lcores too: references are counted atomically.
   @usableFromInline let isShared: Bool
   @usableFromInline let counters: UnsafeMutablePointer<LcoreCounters>
@@ -68,22 +71,25 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
   @inlinable @inline(__always)
   mutating func poll(now: UInt64) -> Int {
     var moved = 0
-    var ring = false
     while let message = votes.next() {
-      if replica.receive(message) { ring = true }
+      if replica.receive(message) { hasMail = true }
       votes.consume(message)
       moved &+= 1
     }
-    if replica.acknowledged(acknowledged.pointee.load(ordering: .acquiring)) { ring = true }
+    if replica.acknowledged(acknowledged.pointee.load(ordering: .acquiring)) { hasMail = true }
     moved &+= release()
     moved &+= free()
     let (taken, isDry) = take(now: now)
     moved &+= taken
     if replica.closeBatchIfDue(inputIsDry: isDry, now: now) {
-      ring = true
+      hasMail = true
       moved &+= 1
     }
-    if ring { doorbell.ring() }
+    if hasMail, replica.isLightlyLoaded || now &- lastRing >= DoorbellPacing.interval {
+      doorbell.ring()
+      hasMail = false
+      lastRing = now
+    }
     return moved
   }
 

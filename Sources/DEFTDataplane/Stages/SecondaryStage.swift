@@ -20,13 +20,15 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
   /// What the primary was last told.
   @usableFromInline var toldVoted: UInt64 = 0
   @usableFromInline var toldApplied: UInt64 = 0
+  @usableFromInline var lastTold: UInt64 = 0
 
   @usableFromInline let packets: UnsafeMutablePointer<Packet>
   @usableFromInline let unwanted: UnsafeMutablePointer<Packet>
   @usableFromInline let freed: UnsafeMutablePointer<Packet>
 
   init(
-    replica: consuming SecondaryReplica<State, MbufStorage>, inputs: [OpaquePointer], messages: consuming MessageConsumer,
+    replica: consuming SecondaryReplica<State, MbufStorage>, inputs: [OpaquePointer],
+    messages: consuming MessageConsumer,
     votes: consuming MessageProducer, doorbell: Doorbell, isShared: Bool
   ) {
     self.replica = replica
@@ -44,7 +46,7 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
 
   /// Moves what can be moved. Returns how many packets or messages it moved.
   @inlinable @inline(__always)
-  mutating func poll() -> Int {
+  mutating func poll(now: UInt64) -> Int {
     var moved = 0
     for input in 0..<inputCount {
       let room = min(StamperStage.burst, replica.room)
@@ -63,7 +65,12 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
     }
     moved &+= messageCount
     _ = replica.vote()
-    if replica.votedBatch != toldVoted || replica.appliedBatch != toldApplied { moved &+= tell() }
+    if replica.votedBatch != toldVoted || replica.appliedBatch != toldApplied,
+      toldVoted < replica.promptBatch && replica.promptBatch <= replica.votedBatch
+        || now &- lastTold >= DoorbellPacing.interval
+    {
+      moved &+= tell(now: now)
+    }
     let count = replica.takeFreed(into: freed, capacity: Self.freeBurst)
     if count > 0 { cd_release(handles(freed), UInt32(count), 1, isShared) }
     return moved &+ count
@@ -71,7 +78,7 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
 
   /// Sends one cumulative vote; tried again at the next poll if the mailbox is full.
   @inline(never) @usableFromInline
-  mutating func tell() -> Int {
+  mutating func tell(now: UInt64) -> Int {
     let length = ControlMessageHeader.byteCount + 8
     guard let message = votes.reserve(length) else { return 0 }
     ControlMessageHeader(
@@ -83,6 +90,7 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
     toldVoted = replica.votedBatch
     toldApplied = replica.appliedBatch
     doorbell.ring()
+    lastTold = now
     return 1
   }
 }

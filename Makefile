@@ -1,0 +1,46 @@
+# Entry points; every recipe is a call of the tool that does the work.
+#   make run     first look: install what is missing, build, make a sample capture, replay it
+#   make test    everything that CI runs
+#   make bench   the figures of README.md, with dpdk-testpmd as yardstick
+DEFT := .build/release/deft
+PACKAGES := libdpdk-dev libnuma-dev libpcap-dev pkg-config binutils gcc
+SAMPLE := .build/sample.pcap
+
+.PHONY: run test bench build setup lint hugepages clean
+
+run: build
+	$(DEFT) generate $(SAMPLE) --packets 200000 --seed 1
+	$(DEFT) replay $(SAMPLE) .build/sample-out.pcap --nf monitor
+	@echo "--- the same capture over and over for five seconds, at full speed"
+	$(DEFT) replay $(SAMPLE) none --nf monitor --loop 0 --duration 5s
+
+build: setup
+	swift build -c release --product deft
+
+# Installs with apt as root; says the one line to type otherwise.
+setup:
+	@command -v swift >/dev/null || { echo "Swift 6.3 is not on the PATH: install it from swift.org, then run make again" >&2; exit 1; }
+	@pkg-config --exists libdpdk libpcap 2>/dev/null && command -v objdump >/dev/null || \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(PACKAGES); \
+	  else echo "missing packages; type: sudo apt-get install -y $(PACKAGES)" >&2; exit 1; fi
+
+test: setup lint
+	DEFT_WERROR=1 swift build -c release --product deft --scratch-path .build/strict
+	swift build -c release --product deft
+	swift build --build-tests
+	swift test
+
+lint: setup
+	swift format lint --recursive --parallel --strict Package.swift Sources Tests bench
+
+bench: build
+	@command -v dpdk-testpmd >/dev/null || { [ "$$(id -u)" = 0 ] && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq dpdk-dev; } || \
+	  echo "# no dpdk-testpmd: its figures are left out (sudo apt-get install dpdk-dev)"
+	swift run -c release deft-bench
+
+# 1 GiB of 2 MiB pages until the next boot.
+hugepages:
+	echo 512 > /proc/sys/vm/nr_hugepages
+
+clean:
+	swift package clean
