@@ -96,6 +96,11 @@ public final class ControlNode: Sendable {
   /// Any thread, at any time, also after `stop`.
   public var status: ControlStatus { loop.status }
 
+  /// Several nodes of one process are about to stop: from now on a lost connection is neither reported nor dialed again.
+  public func prepareToStop() {
+    try? onLoop { $0.quiesce() }
+  }
+
   /// Closes all connections and joins the thread. Afterwards no ring is touched, and the doorbell may be rung in vain.
   /// What lies in the rings stays there. A second call does nothing.
   public func stop() {

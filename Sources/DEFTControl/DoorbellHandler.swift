@@ -9,6 +9,6 @@ final class DoorbellHandler: ChannelInboundHandler {
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     loop.counters.count(.wakeUps)
-    loop.pump()
+    loop.wokenUp()
   }
 }

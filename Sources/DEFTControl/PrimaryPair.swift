@@ -72,6 +72,10 @@ final class PrimaryPair: @unchecked Sendable {
   // MARK: the connection's life
 
   func dial() {
+    guard loop.isRunning else {
+      link = .idle
+      return
+    }
     link = .dialing
     if refusal == nil { change(.connecting) }
     let attempt = loop.connect(to: host, port: port, for: self)
@@ -117,7 +121,7 @@ final class PrimaryPair: @unchecked Sendable {
 
   func ended(_ old: PeerConnection) {
     guard connection === old else { return }
-    if case .open = link {
+    if case .open = link, loop.isRunning {
       if old.hasBroughtVotes { wait = PrimaryPair.shortestWait }
       status.lost += 1
       loop.counters.count(.connectionsLost)

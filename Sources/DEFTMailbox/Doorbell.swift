@@ -7,6 +7,7 @@ import Synchronization
 /// Sleeper: `prepareToSleep()`, look into every ring once more, sleep only if all are empty. Ringer: publish, `ring()`.
 public struct Doorbell: @unchecked Sendable {
   @usableFromInline let sleeping: UnsafeMutablePointer<Atomic<UInt32>>
+  @usableFromInline let loaded: UnsafeMutablePointer<Atomic<UInt32>>
   /// The sleeper watches this pipe end for bytes; it reads and discards them. Non-blocking.
   public let readDescriptor: Int32
   @usableFromInline let writeDescriptor: Int32
@@ -24,6 +25,8 @@ public struct Doorbell: @unchecked Sendable {
     let memory = UnsafeMutableRawPointer.allocate(byteCount: 128, alignment: 128)
     sleeping = memory.bindMemory(to: Atomic<UInt32>.self, capacity: 1)
     sleeping.initialize(to: Atomic(0))
+    loaded = (memory + 64).bindMemory(to: Atomic<UInt32>.self, capacity: 1)
+    loaded.initialize(to: Atomic(0))
   }
 
   /// Called by lcores after they have published something.
@@ -40,6 +43,12 @@ public struct Doorbell: @unchecked Sendable {
     // A full pipe means that a wake-up is on its way already.
     _ = write(writeDescriptor, &byte, 1)
   }
+
+  /// Said by lcores: more is coming at once, so looking again soon is cheaper for all than being woken for each message.
+  /// A hint; several lcores may overwrite each other's.
+  @inlinable @inline(__always)
+  public func setLoaded(_ isLoaded: Bool) { loaded.pointee.store(isLoaded ? 1 : 0, ordering: .relaxed) }
+  public var isLoaded: Bool { loaded.pointee.load(ordering: .relaxed) != 0 }
 
   /// Called by the control thread before its last look into the rings.
   public func prepareToSleep() {

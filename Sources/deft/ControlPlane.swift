@@ -78,6 +78,7 @@ final class ControlPlane {
   func stop() {
     guard !isStopped else { return }
     isStopped = true
+    for node in nodes { node.prepareToStop() }
     for node in nodes { node.stop() }
   }
 }

@@ -12,7 +12,7 @@ public struct FlowTable: ~Copyable {
   @frozen
   public struct Record: BitwiseCopyable {
     public var key: FlowKey
-    /// Stamp time of the last packet, ns.
+    /// When the last packet was stamped, by the stamping unit's clock, ns.
     public var lastSeen: UInt64
     /// The counter that the next packet gets.
     public var nextCounter: UInt32

@@ -35,9 +35,9 @@ struct FabricPath: ~Copyable {
     let free = Int(cd_ring_free_count(ring))
     return isFaulty ? max(0, (free - blockCount) / 2 - reorder) : free
   }
-  /// Packets on their way.
+  /// Packets in the ring. The block being shuffled is not counted: one longer than a backlog limit could never fill.
   @inline(__always)
-  var backlog: Int { Int(cd_ring_count(ring)) + blockCount }
+  var backlog: Int { Int(cd_ring_count(ring)) }
 
   @inline(__always)
   mutating func send(_ packets: UnsafeMutablePointer<Packet>, count: Int) {

@@ -28,9 +28,10 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
   @usableFromInline let acknowledged: UnsafeMutablePointer<Atomic<UInt64>>
   @usableFromInline var votes: MessageConsumer
   @usableFromInline let doorbell: Doorbell
-  /// Something was written for the control thread since it was last rung for, at `lastRing` (ns).
+  /// Something was written for the control thread since it was last rung for.
   @usableFromInline var hasMail = false
-  @usableFromInline var lastRing: UInt64 = 0
+  /// What the doorbell was told last.
+  @usableFromInline var wasLoaded = false
   /// Holders run on other lcores too: references are counted atomically.
   @usableFromInline let isShared: Bool
   @usableFromInline let counters: UnsafeMutablePointer<LcoreCounters>
@@ -85,10 +86,14 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
       hasMail = true
       moved &+= 1
     }
-    if hasMail, replica.isLightlyLoaded || now &- lastRing >= DoorbellPacing.interval {
-      doorbell.ring()
+    if hasMail {
       hasMail = false
-      lastRing = now
+      let isLoaded = !replica.isLightlyLoaded
+      if isLoaded != wasLoaded {
+        doorbell.setLoaded(isLoaded)
+        wasLoaded = isLoaded
+      }
+      doorbell.ring()
     }
     return moved
   }

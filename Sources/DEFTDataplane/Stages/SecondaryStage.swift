@@ -7,6 +7,8 @@ import DEFTWire
 @usableFromInline
 struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
   @usableFromInline static var freeBurst: Int { 128 }
+  /// Votes are gathered for so long, ns, unless the primary waits for one.
+  @usableFromInline static var gathering: UInt64 { 20_000 }
   /// Messages read in one poll, so that a long state clock does not delay the copies for long.
   @usableFromInline static var messageBurst: Int { 8 }
 
@@ -21,6 +23,8 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
   @usableFromInline var toldVoted: UInt64 = 0
   @usableFromInline var toldApplied: UInt64 = 0
   @usableFromInline var lastTold: UInt64 = 0
+  /// What the doorbell was told last.
+  @usableFromInline var wasLoaded = false
 
   @usableFromInline let packets: UnsafeMutablePointer<Packet>
   @usableFromInline let unwanted: UnsafeMutablePointer<Packet>
@@ -67,7 +71,7 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
     _ = replica.vote()
     if replica.votedBatch != toldVoted || replica.appliedBatch != toldApplied,
       toldVoted < replica.promptBatch && replica.promptBatch <= replica.votedBatch
-        || now &- lastTold >= DoorbellPacing.interval
+        || now &- lastTold >= SecondaryStage.gathering
     {
       moved &+= tell(now: now)
     }
@@ -89,6 +93,11 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
     votes.publish(through: votes.append(length))
     toldVoted = replica.votedBatch
     toldApplied = replica.appliedBatch
+    let isLoaded = replica.promptBatch < replica.votedBatch
+    if isLoaded != wasLoaded {
+      doorbell.setLoaded(isLoaded)
+      wasLoaded = isLoaded
+    }
     doorbell.ring()
     lastTold = now
     return 1

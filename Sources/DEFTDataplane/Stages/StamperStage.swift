@@ -78,7 +78,7 @@ struct StamperStage: ~Copyable {
     takeCommittedCloses()
     let credit = fabric.refreshCredits(backlogLimit: input.waits ? Self.patientBacklog : .max)
     let markerCount = unit.sweepIsDue(now: now) ? sweep(now: now, credit: credit) : 0
-    let limit = input.limit(now: now, received: received, credit: credit, burst: Self.burst)
+    let limit = input.limit(now: now, received: received, credit: credit - markerCount, burst: Self.burst)
     let count = limit > 0 ? input.receive(into: burstIn, limit: limit) : 0
     guard count > 0 else {
       if limit > 0 || isExhausted { fabric.flush() }
@@ -124,7 +124,8 @@ struct StamperStage: ~Copyable {
         continue
       }
       let time = input.usesCaptureTime ? input.captureTime(packet, otherwise: now) : now
-      let counter = unit.take(flow, now: time)
+      // By this lcore's clock even if the stamp's is the capture's: how long a flow was idle is measured by the same clock.
+      let counter = unit.take(flow, now: now)
       packet.pointee = PacketMetadata(time: time, flowID: flowID, counter: counter, layout: layouts[i])
       Stamp(servicePath: servicePath, serviceIndex: 255, flowID: flowID, counter: counter, time: time)
         .write(to: UnsafeMutableRawPointer(stamp))
