@@ -79,7 +79,22 @@ let package = Package(
       ],
       swiftSettings: swiftSettings),
 
+    // Yardsticks: the ordering loop in C, and what runs it against the Swift one.
+    .target(
+      name: "COrderingTwin", path: "bench/OrderingTwin",
+      cSettings: [.unsafeFlags(["-std=gnu11", "-O3", "-march=\(march)"] + cWarnings)]),
+    .executableTarget(
+      name: "deft-bench-ordering",
+      dependencies: [
+        "COrderingTwin", "CDPDK", "DEFTWire", "DEFTCore", "DEFTMailbox", "DEFTDataplane", "NetworkFunctions",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "bench/ordering", swiftSettings: swiftSettings),
+
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: swiftSettings),
+    .testTarget(
+      name: "ControlTests", dependencies: ["DEFTControl", "DEFTMailbox", "DEFTWire", "DEFTCore"],
+      swiftSettings: swiftSettings),
     .testTarget(name: "CaptureTests", dependencies: ["DEFTCapture"], swiftSettings: swiftSettings),
     .testTarget(
       name: "NetworkFunctionsTests", dependencies: ["NetworkFunctions", "DEFTWire", "DEFTCore", "TestSupport"],

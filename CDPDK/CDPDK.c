@@ -279,7 +279,7 @@ uint64_t cd_rx_timestamp_ns(const void *packet) {
 
 void cd_strip(void **packets, uint32_t n, uint16_t strip) {
   for (uint32_t i = 0; i < n; i++) {
-    if (i + 4 < n) rte_prefetch0(mbuf_of(packets[i + 4]));
+    if (i + 8 < n) rte_prefetch0(mbuf_of(packets[i + 8]));
     rte_pktmbuf_adj(mbuf_of(packets[i]), strip);
   }
 }
@@ -323,7 +323,7 @@ void cd_release(void **packets, uint32_t n, uint16_t references, bool shared) {
   struct rte_mbuf *last[64];
   unsigned count = 0;
   for (uint32_t i = 0; i < n; i++) {
-    if (i + 4 < n) cd_prefetch_mbuf(packets[i + 4]);
+    if (i + 12 < n) cd_prefetch_mbuf(packets[i + 12]);
     struct rte_mbuf *mbuf = mbuf_of(packets[i]);
     if (unlikely(mbuf->nb_segs != 1)) {
       release_chain(mbuf, references);

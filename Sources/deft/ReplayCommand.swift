@@ -33,7 +33,7 @@ struct ReplayCommand: ParsableCommand {
   @Option(help: "Packets in a batch (1…8192).")
   var batch = 256
   @Option(help: "Batches in flight at most (1…256); 1 is the paper's stop and wait.")
-  var window = 32
+  var window = 16
   @Option(name: .customLong("flush-interval"), help: "A batch is closed after this time even if it is not full.")
   var flushInterval = TimeSpan(nanoseconds: 50_000)
   @Option(
@@ -41,7 +41,7 @@ struct ReplayCommand: ParsableCommand {
     help: "Packets after which the state goes to the secondary (1…8192); 1: with every batch.")
   var stateClock: Int?
   @Option(help: "Input buffer of a pair, packets (1…1048576).")
-  var buffer = 16_384
+  var buffer = 4096
   @Option(help: "Packets per second (k, M), or max: as fast as the pipeline takes them, none dropped.")
   var rate = PacketRate.max
   @Option(help: "Times the capture is sent; 0: until --duration or Ctrl-C.")

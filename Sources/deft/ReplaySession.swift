@@ -34,6 +34,7 @@ struct ReplaySession<Function: NetworkFunction> {
     var configuration = pipelineConfiguration()
     if let defect = configuration.defect(stateSize: stateSize) { throw CommandFailure(defect) }
     let source = try sourcePlan()
+    try DistinctFiles.check(namedFiles())
     guard var links = DeviceLinks() else {
       throw CommandFailure("cannot make a temporary directory; set TMPDIR to one that is writable")
     }
@@ -132,6 +133,15 @@ struct ReplaySession<Function: NetworkFunction> {
     }
   }
 
+  private func namedFiles() -> [(name: String, path: String)] {
+    var files: [(name: String, path: String)] = []
+    if case .file(let path) = options.input { files.append(("the input", path)) }
+    if case .file(let path) = options.output { files.append(("the output", path)) }
+    if let path = options.stampedOut { files.append(("--stamped-out", path)) }
+    if let path = options.json, path != "-" { files.append(("--json", path)) }
+    return files
+  }
+
   private func pendingOutput(_ endpoint: Endpoint) throws -> PendingOutput? {
     guard case .file(let path) = endpoint else { return nil }
     return try PendingOutput(path)
@@ -183,7 +193,7 @@ struct ReplaySession<Function: NetworkFunction> {
     configuration.pairs = options.pairs
     configuration.stampers = options.stampers
     configuration.inputBuffer = options.buffer
-    configuration.flowSlots = powerOfTwo(atLeast: max(1024, options.flows / 3 * 4 + 4))
+    configuration.flowSlots = powerOfTwo(atLeast: max(1024, (options.flows * 4 + 2) / 3))
     configuration.idleTimeout = options.idleTimeout.nanoseconds
     configuration.seed = options.seed
     configuration.reorder = options.reorder
@@ -192,21 +202,18 @@ struct ReplaySession<Function: NetworkFunction> {
     configuration.measuresLatency = options.clock == .wall
 
     // The paper sends the state with every batch; with a window, once in a while is enough.
-    let stateClock = options.stateClock ?? (options.window == 1 ? 1 : 4096)
+    let stateClock = options.stateClock ?? (options.window == 1 ? 1 : 2048)
     var replication = ReplicationConfiguration()
     replication.batch = options.batch
     replication.window = options.window
     replication.flushInterval = options.flushInterval.nanoseconds
     replication.dryWindow = min(options.window, 4)
     replication.stateClockPackets = stateClock
-    replication.pendingPerFlow = max(1024, 2 * options.reorder)
+    replication.pendingPerFlow = max(256, 2 * options.reorder)
     replication.pending = max(4096, 4 * options.reorder * options.stampers)
     let wanted = 2 * stateClock + options.window * options.batch + 2 * (options.batch + replication.pendingPerFlow)
-    let longest = (8 << 20) / ReplicationConfiguration.stateEntryBytes(stateSize: stateSize) - 1
-    var retained = min(131_072, max(8192, powerOfTwo(atLeast: wanted)))
-    while retained > longest { retained /= 2 }
-    replication.retained = retained
-    replication.held = 2 * retained
+    replication.retained = min(131_072, powerOfTwo(atLeast: wanted))
+    replication.held = 2 * replication.retained
     replication.isReplicated = options.replication == .on
     configuration.replication = replication
     return configuration

@@ -297,7 +297,8 @@ struct MessageRingTests {
   }
 }
 
-/// Runs `produce` on a thread of its own while `body` runs here, and joins it.
+/// Runs `produce` on a thread of its own while `body` runs here, and joins it. An issue recorded on that thread fails the
+/// run, but is reported without the test's name.
 func withProducerThread(_ produce: @escaping () -> Void, meanwhile body: () -> Void) {
   final class Work {
     let run: () -> Void

@@ -1,21 +1,22 @@
 import DEFTMailbox
 
-/// The ends of a ring as classes: the testing macros cannot look at values that must not be copied.
+/// The ends of a ring as classes: the testing macros cannot look at values that must not be copied. (Nothing is
+/// inlined: the optimiser of Swift 6.3.1 crashes in CopyPropagation otherwise.)
 final class RingWriter {
   private var producer: MessageProducer
   init(_ ring: MessageRing, retaining: Bool) { producer = MessageProducer(ring, retaining: retaining) }
 
   var maximumMessage: Int { producer.maximumMessage }
   var refusals: UInt64 { producer.refusals }
-  func reserve(_ byteCount: Int) -> UnsafeMutableRawPointer? { producer.reserve(byteCount) }
-  func append(_ byteCount: Int) -> UInt64 { producer.append(byteCount) }
-  func publish(through position: UInt64) { producer.publish(through: position) }
-  func trim(through position: UInt64) { producer.trim(through: position) }
-  func rewind() { producer.rewind() }
-  func send(_ message: [UInt8]) -> Bool { message.withUnsafeBytes { producer.send($0) } }
+  @inline(never) func reserve(_ byteCount: Int) -> UnsafeMutableRawPointer? { producer.reserve(byteCount) }
+  @inline(never) func append(_ byteCount: Int) -> UInt64 { producer.append(byteCount) }
+  @inline(never) func publish(through position: UInt64) { producer.publish(through: position) }
+  @inline(never) func trim(through position: UInt64) { producer.trim(through: position) }
+  @inline(never) func rewind() { producer.rewind() }
+  @inline(never) func send(_ message: [UInt8]) -> Bool { message.withUnsafeBytes { producer.send($0) } }
 
   /// A message that is a length, four zeros and words that follow from `value`. nil while there is no room.
-  func append(_ value: UInt64, byteCount: Int) -> UInt64? {
+  @inline(never) func append(_ value: UInt64, byteCount: Int) -> UInt64? {
     guard let room = producer.reserve(byteCount) else { return nil }
     room.storeBytes(of: UInt32(byteCount), as: UInt32.self)
     (room + 4).storeBytes(of: 0, as: UInt32.self)
@@ -31,9 +32,9 @@ final class RingReader {
   init(_ ring: MessageRing) { consumer = MessageConsumer(ring) }
 
   var hasMore: Bool { consumer.hasMore }
-  func next() -> UnsafeRawBufferPointer? { consumer.next() }
-  func consume(_ message: UnsafeRawBufferPointer) { consumer.consume(message) }
-  func takeRewind() -> Bool { consumer.takeRewind() }
+  @inline(never) func next() -> UnsafeRawBufferPointer? { consumer.next() }
+  @inline(never) func consume(_ message: UnsafeRawBufferPointer) { consumer.consume(message) }
+  @inline(never) func takeRewind() -> Bool { consumer.takeRewind() }
 
   /// The `value` that a message of `RingWriter.append` was made from, or nil if it is damaged.
   static func value(of message: UnsafeRawBufferPointer) -> UInt64? {

@@ -59,6 +59,17 @@ public struct FlowState<State: BitwiseCopyable & Sendable>: BitwiseCopyable {
     set { set(1 << 29, newValue) }
   }
 
+  /// Marks the flow as touched by the open batch and since the last state clock. nil: it was already touched by the batch;
+  /// otherwise whether it was in the state clock. One load and one store: whatever else is written in between might be
+  /// these flags, as far as the compiler knows.
+  @inlinable @inline(__always)
+  mutating func enterBatch() -> Bool? {
+    let flags = pendingAndFlags
+    guard flags & 1 << 30 == 0 else { return nil }
+    pendingAndFlags = flags | 1 << 30 | 1 << 29
+    return flags & 1 << 29 != 0
+  }
+
   /// Order-independent contribution of one flow to a replica's digest.
   public func digest(next: UInt32) -> UInt64 {
     var h: UInt64 = 0xcbf2_9ce4_8422_2325

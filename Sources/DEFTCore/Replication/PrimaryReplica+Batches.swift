@@ -6,7 +6,7 @@ extension PrimaryReplica where Log: ~Copyable {
   /// True if the secondary has something to read.
   @inlinable
   public mutating func closeBatchIfDue(inputIsDry: Bool, now: UInt64) -> Bool {
-    guard tail != closed else { return takeStateClockIfQuiet(inputIsDry: inputIsDry, now: now) }
+    guard tail != closed else { return takeStateClockIfDue(inputIsDry: inputIsDry, now: now) }
     guard batchesInFlight < configuration.window else { return false }
     guard
       openCount >= configuration.batch || (inputIsDry && batchesInFlight < configuration.dryWindow)
@@ -69,11 +69,15 @@ extension PrimaryReplica where Log: ~Copyable {
 
   // MARK: state clocks
 
+  /// With no batch open: the input is quiet, or nothing can come in because only a state clock frees the output buffer (the
+  /// one that was due at the close found no room in its log, or came too early).
   @usableFromInline
-  mutating func takeStateClockIfQuiet(inputIsDry: Bool, now: UInt64) -> Bool {
-    guard configuration.isReplicated, inputIsDry, clockedTail != tail,
-      now &- clockedTime >= configuration.stateClockInterval || configuration.stateClockPackets == 1
-    else { return false }
+  mutating func takeStateClockIfDue(inputIsDry: Bool, now: UInt64) -> Bool {
+    guard configuration.isReplicated, clockedTail != tail else { return false }
+    let isQuiet =
+      inputIsDry
+      && (now &- clockedTime >= configuration.stateClockInterval || configuration.stateClockPackets == 1)
+    guard isQuiet || (room == 0 && batchesInFlight < configuration.window) else { return false }
     takeStateClock(now: now)
     return false  // nothing to read before egress has acknowledged
   }
@@ -221,7 +225,9 @@ extension PrimaryReplica where Log: ~Copyable {
   ) -> (passed: Int, dropped: Int) {
     var passedCount = 0
     var droppedCount = 0
-    while freed != freeable, passedCount < capacity, droppedCount < capacity {
+    // Packets that the NF dropped need no acknowledgement, so `freeable` may be ahead of what `release` has walked over.
+    let end = min(freeable, released)
+    while freed != end, passedCount < capacity, droppedCount < capacity {
       let tagged = output[Int(freed & outputMask)]
       if tagged & 1 == 0 {
         passedPackets[passedCount] = Packet(bitPattern: tagged).unsafelyUnwrapped

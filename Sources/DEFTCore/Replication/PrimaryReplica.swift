@@ -34,6 +34,7 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
 
   /// The output buffer: packet addresses, bit 0 set on those that the NF dropped.
   @usableFromInline let output: UnsafeMutablePointer<UInt>
+  @usableFromInline let outputMask: UInt64
   @usableFromInline var freed: UInt64 = 0
   @usableFromInline var freeable: UInt64 = 0
   @usableFromInline var released: UInt64 = 0
@@ -106,8 +107,9 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
       memory(count * MemoryLayout<T>.stride).bindMemory(to: type, capacity: count)
     }
     output = table(configuration.retained, UInt.self)
+    outputMask = UInt64(configuration.retained - 1)
     batchFlows = table(configuration.batch + configuration.pending, UInt32.self)
-    clockFlows = table(configuration.retained, UInt32.self)
+    clockFlows = table(configuration.stateClockFlows, UInt32.self)
     var batchCapacity = 1
     while batchCapacity < configuration.window + 1 { batchCapacity *= 2 }
     batches = table(batchCapacity, Batch.self)
@@ -119,8 +121,6 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     closeMask = UInt64(closeSlots - 1)
   }
 
-  @inlinable @inline(__always)
-  var outputMask: UInt64 { UInt64(configuration.retained - 1) }
   /// Batches sent and not voted for.
   @inlinable @inline(__always)
   public var batchesInFlight: Int { Int(closedBatch - votedBatch) }
@@ -133,9 +133,10 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
   @inlinable @inline(__always)
   public var room: Int {
     guard batchesInFlight < configuration.window else { return 0 }
-    // One packet may free a whole pendingList: keep that much in reserve.
-    let free = configuration.retained - Int(tail - freed) - configuration.pendingPerFlow
-    return max(0, min(configuration.batch - openCount, free))
+    // Whatever is pending may fall due with the packets taken now; a single one frees no more than its own flow's list.
+    let left = configuration.retained - Int(tail - freed)
+    let free = max(left - pending.count, left > configuration.pendingPerFlow ? 1 : 0)
+    return max(0, min(configuration.batch - openCount, free, configuration.stateClockFlows - clockFlowCount))
   }
 
   // MARK: ordering (paper, IV-B)
@@ -172,7 +173,7 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     flow.pointee.next = counter &+ 1
     let time = max(flow.pointee.time, packet.pointee.time)
     flow.pointee.time = time
-    if !flow.pointee.isInBatch { note(flow) }
+    note(flow)
     var tagged = UInt(bitPattern: packet)
     if _slowPath(packet.pointee.layout.isCloseMarker) {
       close(packet, flow)
@@ -194,15 +195,14 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     tail &+= 1
   }
 
-  /// First packet of the flow in the open batch.
+  /// Enters the flow in the packet clock and the state clock to come, if it is not in them yet.
   @inlinable @inline(__always)
   mutating func note(_ flow: UnsafeMutablePointer<FlowState<Function.State>>) {
+    guard let isInStateClock = flow.pointee.enterBatch() else { return }
     let index = UInt32(truncatingIfNeeded: flows.layout.index(flow.pointee.flowID))
-    flow.pointee.isInBatch = true
     batchFlows[batchFlowCount] = index
     batchFlowCount &+= 1
-    if !flow.pointee.isInStateClock {
-      flow.pointee.isInStateClock = true
+    if !isInStateClock {
       clockFlows[clockFlowCount] = index
       clockFlowCount &+= 1
     }

@@ -50,9 +50,12 @@ public struct ReplicationConfiguration: Sendable, Equatable {
 
   /// Bytes of one flow in a state clock.
   public static func stateEntryBytes(stateSize: Int) -> Int { (StateEntry.byteCount + stateSize + 7) & ~7 }
+  /// Flows in one state clock, at most: the primary takes no packet that could exceed it.
+  public var stateClockFlows: Int { min(retained, stateClockPackets + 2 * (batch + pendingPerFlow)) }
   /// Bytes of the longest state clock that the primary can send.
   public func longestCommit(stateSize: Int) -> Int {
-    ControlMessageHeader.byteCount + retained * ReplicationConfiguration.stateEntryBytes(stateSize: stateSize)
+    ControlMessageHeader.byteCount
+      + stateClockFlows * ReplicationConfiguration.stateEntryBytes(stateSize: stateSize)
   }
   /// Bytes of the longest packet clock that the primary can send.
   public var longestPrepare: Int { ControlMessageHeader.byteCount + (batch + pending) * ClockEntry.byteCount }

@@ -9,6 +9,8 @@
 public struct FlowIDLayout: Equatable, Sendable {
   public let unitBits: UInt32
   public let slotBits: UInt32
+  /// Ones where the index is: kept, because every packet needs it at every stage.
+  public let indexMask: UInt32
 
   /// At least nine bits of generation, so that a slot returns to a flow ID only after 511 committed closes.
   public static let maximumIndexBits: UInt32 = 23
@@ -21,13 +23,14 @@ public struct FlowIDLayout: Equatable, Sendable {
     unitBits = bits
     slotBits = UInt32(slotsPerUnit.trailingZeroBitCount)
     precondition(unitBits + slotBits <= FlowIDLayout.maximumIndexBits)
+    indexMask = 1 << (unitBits + slotBits) - 1
   }
 
   /// Size of a table indexed by flow.
   @inlinable @inline(__always)
   public var indexCount: Int { 1 << Int(unitBits + slotBits) }
   @inlinable @inline(__always)
-  public func index(_ flowID: UInt32) -> Int { Int(flowID & (1 << (unitBits + slotBits) - 1)) }
+  public func index(_ flowID: UInt32) -> Int { Int(flowID & indexMask) }
   @inlinable @inline(__always)
   public func unit(_ flowID: UInt32) -> Int { Int(flowID >> slotBits & (1 << unitBits - 1)) }
   @inlinable @inline(__always)

@@ -23,9 +23,10 @@ public struct PairMailbox: Sendable {
     secondaryDoorbell: Doorbell
   ) {
     self.pair = pair
-    // Twice the longest message always fits; a whole window of ordinary ones should.
-    let prepareBytes = max(1 << 20, 4 * replication.longestPrepare)
-    let commitBytes = max(1 << 21, 2 * replication.longestCommit(stateSize: stateSize))
+    // Twice the longest message always fits. No larger than that: a ring is walked through from end to end, and what it
+    // takes of the caches the packets lose.
+    let prepareBytes = max(1 << 17, 2 * replication.longestPrepare)
+    let commitBytes = max(1 << 17, 2 * replication.longestCommit(stateSize: stateSize))
     prepares = MessageRing(capacity: prepareBytes)
     commits = MessageRing(capacity: commitBytes)
     messagesIn = MessageRing(capacity: max(prepareBytes, commitBytes))

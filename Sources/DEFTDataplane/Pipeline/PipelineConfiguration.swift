@@ -27,6 +27,16 @@ public struct PipelineConfiguration: Sendable {
   /// A one-line complaint about values that do not fit together, or nil.
   public func defect(stateSize: Int) -> String? {
     let replica = replication
+    var unitBits = 0
+    while 1 << unitBits < stampers { unitBits += 1 }
+    let slots = 1 << (Int(FlowIDLayout.maximumIndexBits) - unitBits)
+    if flowSlots > slots {
+      return "--flows is too large for \(stampers) stamper(s): use at most \(slots / 4 * 3)"
+    }
+    // Each ring is a memory zone of EAL's, of which there are 2560.
+    if stampers * (3 * pairs + 1) + pairs > 2400 {
+      return "\(stampers) stampers with \(pairs) pairs need more rings than EAL has: use at most \((2400 - stampers) / (3 * stampers + 1)) pairs"
+    }
     let perLink = inputBuffer / stampers
     if reorder > 0 || duplicate > 0, perLink < 4 * (reorder + StamperStage.burst) {
       return

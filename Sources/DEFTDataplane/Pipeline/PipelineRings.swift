@@ -27,7 +27,7 @@ struct PipelineRings {
       for pair in 0..<configuration.pairs {
         primary.append(try Self.ring("primary\(unit).\(pair)", perLink))
         // The secondary's own bound is what it holds; its ring is only the way there.
-        secondary.append(try Self.ring("secondary\(unit).\(pair)", max(perLink, 4096)))
+        secondary.append(try Self.ring("secondary\(unit).\(pair)", max(perLink, 1024)))
         close.append(try Self.ring("close\(unit).\(pair)", StampingUnit.maximumClosing))
       }
       toPrimary.append(primary)

@@ -8,7 +8,7 @@ import DEFTWire
 struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
   @usableFromInline static var freeBurst: Int { 128 }
   /// Votes are gathered for so long, ns, unless the primary waits for one.
-  @usableFromInline static var gathering: UInt64 { 20_000 }
+  @usableFromInline static var gathering: UInt64 { 10_000 }
   /// Messages read in one poll, so that a long state clock does not delay the copies for long.
   @usableFromInline static var messageBurst: Int { 8 }
 

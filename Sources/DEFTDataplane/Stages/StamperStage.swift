@@ -9,7 +9,7 @@ struct StamperStage: ~Copyable {
   /// Packets moved by one poll of any stage, at most.
   @usableFromInline static let burst = 64
   /// In front of a source that can wait, no more than this is queued at a primary: a longer queue would only cool the caches.
-  static let patientBacklog = 1024
+  static let patientBacklog = 256
 
   private let input: StamperInput
   private var unit: StampingUnit
@@ -119,6 +119,7 @@ struct StamperStage: ~Copyable {
       let flowID = flow.pointee.flowID
       guard fabric.takeCredit(fabric.pair(flowID)) else {
         inputBufferFull &+= 1
+        flow.pointee.lastSeen = now  // a flow that only finds no room is not idle
         dropped[droppedCount] = packet
         droppedCount &+= 1
         continue

@@ -1,0 +1,45 @@
+import Testing
+
+/// Random runs of a pair. A failing case names its seed; `PairHarness(options, seed:)` runs it again.
+@Suite struct PairSeedTests {
+  private func run(seed: UInt64, steps: Int, _ change: (inout HarnessOptions) -> Void = { _ in }) -> PairHarness {
+    var random = SeededGenerator(seed: seed &* 0x1000_0001)
+    var options = HarnessOptions.random(&random)
+    change(&options)
+    let harness = PairHarness(options, seed: seed)
+    harness.run(steps: steps)
+    harness.settle(closingFlows: seed % 2 == 0)
+    return harness
+  }
+
+  @Test(arguments: UInt64(1)...300) func anyOrderOfEvents(seed: UInt64) {
+    let harness = run(seed: seed, steps: 3_000)
+    #expect(harness.violation == nil, "seed \(seed): \(harness.violation!) with \(harness.options)")
+  }
+
+  /// Counters wrap within the first packets of every flow.
+  @Test(arguments: UInt64(1001)...1040) func countersWrap(seed: UInt64) {
+    let harness = run(seed: seed, steps: 2_000) {
+      $0.firstCounter = 0xffff_fff0
+      $0.keys = 3
+    }
+    #expect(harness.violation == nil, "seed \(seed): \(harness.violation!) with \(harness.options)")
+  }
+
+  /// The runs reach what they are meant to reach.
+  @Test func runsAreNotTrivial() {
+    var sums = (out: 0, closes: 0, again: 0, rewinds: 0, waits: 0, heldBack: 0, staleOrDouble: 0)
+    for seed in UInt64(1)...20 {
+      let harness = run(seed: seed, steps: 3_000)
+      sums.out += harness.transmitted.count
+      sums.closes += harness.closesCommitted
+      sums.again += harness.cameAgain
+      sums.rewinds += harness.prepares.rewinds
+      sums.waits += harness.prepares.refusals + harness.commits.refusals
+      sums.heldBack += Int(harness.egress.everHeld)
+      sums.staleOrDouble += Int(harness.primary.counters.duplicates + harness.primary.counters.staleGeneration)
+    }
+    #expect(sums.out > 1_000 && sums.closes > 50 && sums.again > 20 && sums.rewinds > 50, "\(sums)")
+    #expect(sums.waits > 5 && sums.heldBack > 50 && sums.staleOrDouble > 100, "\(sums)")
+  }
+}
