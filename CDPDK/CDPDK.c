@@ -2,11 +2,14 @@
 #include "CDPDK.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -226,9 +229,22 @@ int cd_port_start(uint16_t port, uint16_t rx_queues, uint16_t tx_queues, cd_pool
   rte_eth_promiscuous_enable(port);  // virtual ports may not know it; a network function wants every frame
   return 0;
 }
+// net_af_packet calls its link up whatever the kernel's interface is.
+static bool interface_runs(uint16_t port) {
+  struct rte_eth_dev_info info;
+  if (rte_eth_dev_info_get(port, &info) != 0 || info.if_index == 0) return true;
+  if (strcmp(info.driver_name, "net_af_packet") != 0) return true;
+  struct ifreq request;
+  memset(&request, 0, sizeof request);
+  int handle = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (handle < 0) return true;
+  bool known = if_indextoname(info.if_index, request.ifr_name) != NULL && ioctl(handle, SIOCGIFFLAGS, &request) == 0;
+  close(handle);
+  return !known || (request.ifr_flags & IFF_RUNNING) != 0;
+}
 bool cd_port_link_up(uint16_t port) {
   struct rte_eth_link link;
-  return rte_eth_link_get_nowait(port, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+  return rte_eth_link_get_nowait(port, &link) == 0 && link.link_status == RTE_ETH_LINK_UP && interface_runs(port);
 }
 void cd_port_stop(uint16_t port) {
   rte_eth_dev_stop(port);
@@ -240,6 +256,7 @@ int cd_port_counters(uint16_t port, struct cd_port_counters *counters) {
   if (result != 0) return result;
   counters->rx_packets = stats.ipackets;
   counters->tx_packets = stats.opackets;
+  counters->tx_bytes = stats.obytes;
   counters->rx_missed = stats.imissed;
   counters->rx_errors = stats.ierrors;
   counters->tx_errors = stats.oerrors;
@@ -319,37 +336,40 @@ void cd_retain(void **packets, uint32_t n) {
 static void release_chain(struct rte_mbuf *mbuf, uint16_t references) {
   while (references-- > 0) rte_pktmbuf_free(mbuf);
 }
+// Buffers that nobody holds any more and that are as the pool wants them (one segment, own data): back they go, without
+// another look at their second cache line.
+static inline void put_back(struct rte_mbuf **mbufs, unsigned count) {
+  if (count > 0) rte_mempool_put_bulk(mbufs[0]->pool, (void **)mbufs, count);
+}
 void cd_release(void **packets, uint32_t n, uint16_t references, bool shared) {
   struct rte_mbuf *last[64];
   unsigned count = 0;
   for (uint32_t i = 0; i < n; i++) {
-    if (i + 12 < n) cd_prefetch_mbuf(packets[i + 12]);
+    if (i + 12 < n) __builtin_prefetch(mbuf_of(packets[i + 12]), 1, 3);
     struct rte_mbuf *mbuf = mbuf_of(packets[i]);
     if (unlikely(mbuf->nb_segs != 1)) {
       release_chain(mbuf, references);
       continue;
     }
-    if (shared) {
-      if (rte_mbuf_refcnt_read(mbuf) > references) {
-        if (__atomic_sub_fetch(&mbuf->refcnt, references, __ATOMIC_ACQ_REL) != 0) continue;
-        mbuf->refcnt = 1;
-      } else {
-        mbuf->refcnt = 1;
-      }
-    } else {
-      if (mbuf->refcnt > references) {
+    if (rte_mbuf_refcnt_read(mbuf) > references) {
+      if (!shared) {
         mbuf->refcnt = (uint16_t)(mbuf->refcnt - references);
         continue;
       }
-      mbuf->refcnt = 1;
+      if (__atomic_sub_fetch(&mbuf->refcnt, references, __ATOMIC_ACQ_REL) != 0) continue;
     }
-    last[count++] = mbuf;
-    if (count == RTE_DIM(last)) {
-      rte_pktmbuf_free_bulk(last, count);
+    mbuf->refcnt = 1;
+    if (unlikely(!RTE_MBUF_DIRECT(mbuf))) {
+      rte_pktmbuf_free(mbuf);
+      continue;
+    }
+    if (unlikely(count == RTE_DIM(last) || (count > 0 && last[0]->pool != mbuf->pool))) {
+      put_back(last, count);
       count = 0;
     }
+    last[count++] = mbuf;
   }
-  if (count > 0) rte_pktmbuf_free_bulk(last, count);
+  put_back(last, count);
 }
 
 void *cd_copy(const void *packet, cd_pool *pool, uint16_t references) {

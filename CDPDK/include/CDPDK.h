@@ -84,7 +84,7 @@ int cd_port_start(uint16_t port, uint16_t rx_queues, uint16_t tx_queues, cd_pool
 bool cd_port_link_up(uint16_t port);
 void cd_port_stop(uint16_t port);
 struct cd_port_counters {
-  uint64_t rx_packets, tx_packets, rx_missed, rx_errors, tx_errors, rx_no_buffer;
+  uint64_t rx_packets, tx_packets, tx_bytes, rx_missed, rx_errors, tx_errors, rx_no_buffer;
 };
 int cd_port_counters(uint16_t port, struct cd_port_counters *counters);
 

@@ -55,6 +55,13 @@ public final class PendingOutput: Sendable {
     guard failure == 0 else { throw .publishFailed(path: path, kept: temporaryPath, reason: systemReason(failure)) }
   }
 
+  /// Checks that what was written, and closed, has the size it should have: a writer that does not look at its errors leaves
+  /// a shorter file on a full disk. nil, and what is not a regular file, pass.
+  public func checkComplete(bytes: UInt64?) throws(CaptureError) {
+    guard let bytes, case .found(.regular, let size) = FileStatus(following: temporaryPath), UInt64(size) != bytes else { return }
+    throw .writeFailed(path: path, reason: "\(size) of \(bytes) bytes were written")
+  }
+
   /// Removes what was written, if it was not published.
   public func discard() {
     state.withLock { state in

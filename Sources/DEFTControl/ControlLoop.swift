@@ -20,7 +20,7 @@ final class ControlLoop: @unchecked Sendable {
   private static let patience = TimeAmount.milliseconds(1)
   /// Under load the rings are looked at this often, and nobody is woken: a wake-up costs the lcore that rings several
   /// microseconds, which at full speed are a hundred packets.
-  private static let loadedInterval = TimeAmount.microseconds(15)
+  private static let loadedInterval = TimeAmount.microseconds(25)
   /// Looks that may find nothing before the doorbell is trusted again.
   private static let fruitlessLimit = 32
   private static let connectLimit = TimeAmount.seconds(2)

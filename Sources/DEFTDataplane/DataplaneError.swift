@@ -1,6 +1,7 @@
 /// What can go wrong before packets flow. Every description is one line: what, where, what to do.
 public enum DataplaneError: Error, CustomStringConvertible {
   case eal(reason: String)
+  case memory(mebibytes: Int, available: Int)
   case metadata(reason: String)
   case ring(name: String, capacity: Int, reason: String)
   case pool(packets: Int, bytes: Int, reason: String)
@@ -15,6 +16,9 @@ public enum DataplaneError: Error, CustomStringConvertible {
     switch self {
     case .eal(let reason):
       "EAL did not start: \(reason); check the EAL arguments before '--' (deft replay --help shows examples)"
+    case .memory(let mebibytes, let available):
+      "EAL would need \(mebibytes) MiB of memory, but \(available) MiB are free; "
+        + "use fewer --pairs, a smaller --buffer, or less in -m"
     case .metadata(let reason):
       "no room for DEFT's packet metadata in the mbuf (\(reason)): another library of this process uses its dynamic fields"
     case .ring(let name, let capacity, let reason):

@@ -59,8 +59,15 @@ struct ReplaySession<Function: NetworkFunction> {
 
     var ports = PortSetup()
     defer { ports.stopAll() }
-    let pipelinePorts = try openPorts(
-      &ports, &links, source: source, pool: pool, output: output?.temporaryPath, stamped: stampedOutput?.temporaryPath)
+    let pipelinePorts: PipelinePorts
+    do {
+      pipelinePorts = try openPorts(
+        &ports, &links, source: source, pool: pool, output: output?.temporaryPath,
+        stamped: stampedOutput?.temporaryPath)
+    } catch let error as DataplaneError where !environment.warnings.isEmpty {
+      throw CommandFailure("\(error) (EAL: \(environment.warnings))")
+    }
+    if !environment.warnings.isEmpty { terminal.write("EAL: \(environment.warnings)\n") }
     let control = try ControlPlane(
       configuration: configuration, networkFunction: Function.name, stateSize: stateSize, environment: environment)
     defer { control.stop() }
@@ -85,7 +92,11 @@ struct ReplaySession<Function: NetworkFunction> {
       cyclesPerSecond: Double(LcoreClock().cyclesPerSecond), measuresLatency: options.clock == .wall,
       control: control.summary)
     control.stop()
+    let outputBytes = PortSetup.captureBytes(pipelinePorts.sink)
+    let stampedBytes = pipelinePorts.mirror.flatMap { PortSetup.captureBytes($0) }
     ports.stopAll()
+    try output?.checkComplete(bytes: outputBytes)
+    try stampedOutput?.checkComplete(bytes: stampedBytes)
     try output?.publish()
     try stampedOutput?.publish()
     try write(summary, to: jsonOutput)
@@ -235,7 +246,12 @@ struct ReplaySession<Function: NetworkFunction> {
       Terminal.output.write(summary.text)
     }
     if let file {
-      try summary.json.write(to: URL(fileURLWithPath: file.temporaryPath))
+      do {
+        try summary.json.write(to: URL(fileURLWithPath: file.temporaryPath))
+      } catch let error as CocoaError {
+        let reason = (error.underlying ?? error).localizedDescription
+        throw CaptureError.writeFailed(path: file.path, reason: reason)
+      }
       try file.publish()
     }
   }

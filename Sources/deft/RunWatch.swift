@@ -23,21 +23,21 @@ struct RunWatch: @unchecked Sendable {
   /// - Parameter pinningWatcher: called on the watching thread if that is a new one.
   func run(pinningWatcher: @escaping @Sendable () -> Void) throws -> Outcome {
     Interruption.install()
+    let started = ContinuousClock.now
     try pipeline.start()
     // With no worker lcore this thread is the lcore, and another one watches.
     let box = OutcomeBox()
     let watcher = Thread {
       pinningWatcher()
       var watch = self
-      box.finish(watch.watch())
+      box.finish(watch.watch(since: started))
     }
     watcher.start()
     pipeline.runOnMainLcoreIfNeeded()
     return box.wait()
   }
 
-  private mutating func watch() -> Outcome {
-    let started = ContinuousClock.now
+  private mutating func watch(since started: ContinuousClock.Instant) -> Outcome {
     func elapsed() -> Double { (ContinuousClock.now - started) / .seconds(1) }
     var nextTable = 0.0
     var ending = false

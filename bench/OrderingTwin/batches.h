@@ -74,9 +74,10 @@ static bool ot_close_batch(ot_primary *p, uint64_t now) {
 // True if the secondary has something to read.
 static inline bool ot_close_batch_if_due(ot_primary *p, bool input_is_dry, uint64_t now) {
   if (p->tail == p->closed) {
-    if (input_is_dry && p->clocked_tail != p->tail &&
-        (now - p->clocked_time >= p->configuration.state_clock_interval || p->configuration.state_clock_packets == 1))
-      ot_take_state_clock(p, now);
+    if (p->clocked_tail == p->tail) return false;
+    bool is_quiet = input_is_dry && (now - p->clocked_time >= p->configuration.state_clock_interval ||
+                                     p->configuration.state_clock_packets == 1);
+    if (is_quiet || (ot_room(p) == 0 && ot_in_flight(p) < p->configuration.window)) ot_take_state_clock(p, now);
     return false;
   }
   if (ot_in_flight(p) >= p->configuration.window) return false;
@@ -153,9 +154,9 @@ static inline size_t ot_take_freed(ot_primary *p, ot_packet **passed, ot_packet 
                                    size_t *dropped_count) {
   size_t passed_count = 0, drops = 0;
   uint64_t position = p->freed;
-  const uint64_t freeable = p->freeable, mask = p->output_mask;
+  const uint64_t end = p->freeable < p->released ? p->freeable : p->released, mask = p->output_mask;
   const uintptr_t *output = p->output;
-  while (position != freeable && passed_count < capacity && drops < capacity) {
+  while (position != end && passed_count < capacity && drops < capacity) {
     uintptr_t tagged = output[position & mask];
     if (!(tagged & 1)) {
       passed[passed_count++] = (ot_packet *)tagged;

@@ -94,9 +94,12 @@ static inline uint64_t ot_in_flight(const ot_primary *p) { return p->closed_batc
 // How many packets may be taken from the input now.
 static inline uint64_t ot_room(const ot_primary *p) {
   if (ot_in_flight(p) >= p->configuration.window) return 0;
-  int64_t free = (int64_t)p->configuration.retained - (int64_t)(p->tail - p->freed) -
-                 (int64_t)p->configuration.pending_per_flow;
+  int64_t left = (int64_t)p->configuration.retained - (int64_t)(p->tail - p->freed);
+  int64_t one = left > (int64_t)p->configuration.pending_per_flow;
+  int64_t free = left - p->pending_count > one ? left - p->pending_count : one;
   int64_t open = (int64_t)p->configuration.batch - (int64_t)(p->tail - p->closed);
+  int64_t flows = (int64_t)p->configuration.state_clock_flows - (int64_t)p->clock_flow_count;
   int64_t room = free < open ? free : open;
+  if (flows < room) room = flows;
   return room > 0 ? (uint64_t)room : 0;
 }

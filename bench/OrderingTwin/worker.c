@@ -11,10 +11,7 @@ struct ot_worker {
   uint64_t prepared, applied, acknowledged, freed, refused, now;
   bool digests_outputs;
   uint64_t digest;
-  ot_packet *unwanted[BURST];
-  ot_packet *outgoing[RELEASE_BURST];
-  ot_packet *freed_passed[RELEASE_BURST];
-  ot_packet *freed_dropped[RELEASE_BURST];
+  ot_packet **unwanted, **outgoing, **freed_passed, **freed_dropped;
 };
 
 static uint64_t power_of_two(uint64_t at_least) {
@@ -35,7 +32,7 @@ static bool primary_init(ot_primary *p, const ot_configuration *c, ot_arena *are
       !(p->nodes = ot_arena_take(arena, sizeof(ot_pending_node) * (c->pending + 1))) ||
       !(p->output = ot_arena_take(arena, sizeof(uintptr_t) * c->retained)) ||
       !(p->batch_flows = ot_arena_take(arena, sizeof(uint32_t) * (c->batch + c->pending))) ||
-      !(p->clock_flows = ot_arena_take(arena, sizeof(uint32_t) * c->retained)) ||
+      !(p->clock_flows = ot_arena_take(arena, sizeof(uint32_t) * c->state_clock_flows)) ||
       !(p->batches = ot_arena_take(arena, sizeof(ot_batch) * batches)) ||
       !(p->state_clocks = ot_arena_take(arena, sizeof(ot_state_clock) * OT_STATE_CLOCKS)) ||
       !(p->closes = ot_arena_take(arena, sizeof(ot_close) * closes)))
@@ -47,7 +44,9 @@ static bool primary_init(ot_primary *p, const ot_configuration *c, ot_arena *are
 
 ot_worker *ot_worker_create(const ot_configuration *configuration, ot_arena *arena, bool digests_outputs) {
   ot_worker *worker = calloc(1, sizeof *worker);
-  if (!worker || !primary_init(&worker->primary, configuration, arena)) {
+  // One block for the bursts, ahead of the tables, as in SwiftWorker.
+  ot_packet **bursts = ot_arena_take(arena, sizeof(ot_packet *) * (BURST + 3 * RELEASE_BURST));
+  if (!worker || !bursts || !primary_init(&worker->primary, configuration, arena)) {
     free(worker);
     return NULL;
   }
@@ -60,6 +59,10 @@ ot_worker *ot_worker_create(const ot_configuration *configuration, ot_arena *are
   worker->prepares.ring = worker->prepare_ring;
   worker->commits.ring = worker->commit_ring;
   worker->votes.ring = worker->vote_ring;
+  worker->unwanted = bursts;
+  worker->outgoing = worker->unwanted + BURST;
+  worker->freed_passed = worker->outgoing + RELEASE_BURST;
+  worker->freed_dropped = worker->freed_passed + RELEASE_BURST;
   worker->digests_outputs = digests_outputs;
   return worker;
 }

@@ -34,6 +34,12 @@ struct SwiftWorker: ~Copyable {
 
   init(_ setup: WorkerSetup, memory: TableMemory, digestsOutputs: Bool) {
     self.digestsOutputs = digestsOutputs
+    // One block for the bursts, ahead of the tables, as in the C worker.
+    let bursts = Self.burst + 3 * Self.releaseBurst
+    unwanted = memory(bursts * MemoryLayout<Packet>.stride).bindMemory(to: Packet.self, capacity: bursts)
+    outgoing = unwanted + Self.burst
+    freedPassed = outgoing + Self.releaseBurst
+    freedDropped = freedPassed + Self.releaseBurst
     let prepareRing = MessageRing(capacity: setup.prepareBytes)
     let commitRing = MessageRing(capacity: setup.commitBytes)
     let voteRing = MessageRing(capacity: setup.voteBytes)
@@ -46,18 +52,10 @@ struct SwiftWorker: ~Copyable {
     commits = MessageConsumer(commitRing)
     votes = MessageConsumer(voteRing)
     voter = MessageProducer(voteRing, retaining: false)
-    unwanted = .allocate(capacity: Self.burst)
-    outgoing = .allocate(capacity: Self.releaseBurst)
-    freedPassed = .allocate(capacity: Self.releaseBurst)
-    freedDropped = .allocate(capacity: Self.releaseBurst)
   }
 
   deinit {
     for ring in rings { ring.deallocate() }
-    unwanted.deallocate()
-    outgoing.deallocate()
-    freedPassed.deallocate()
-    freedDropped.deallocate()
   }
 
   /// Polls until all packets have been taken; what is in flight then stays so.

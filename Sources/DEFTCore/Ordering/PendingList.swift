@@ -48,6 +48,12 @@ public struct PendingList: ~Copyable {
       length += 1
     }
     if current != 0, nodes[Int(current)].counter == counter { return .duplicate }
+    // The limit is on the whole list, not on what lies before the packet.
+    var rest = current
+    while rest != 0, length < perFlowLimit {
+      rest = nodes[Int(rest)].next
+      length += 1
+    }
     guard freeHead != 0, length < perFlowLimit else { return .full }
     let index = freeHead
     freeHead = nodes[Int(index)].next

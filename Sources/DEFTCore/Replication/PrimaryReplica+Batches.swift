@@ -202,8 +202,10 @@ extension PrimaryReplica where Log: ~Copyable {
   public mutating func release(into packets: UnsafeMutablePointer<Packet>, capacity: Int) -> Int {
     var count = 0
     var position = released
-    while position != voted, count < capacity {
-      let tagged = output[Int(position & outputMask)]
+    // Read once: as far as the compiler knows, what is written to `packets` might be these.
+    let (output, mask, end) = (output, outputMask, voted)
+    while position != end, count < capacity {
+      let tagged = output[Int(truncatingIfNeeded: position & mask)]
       if tagged & 1 == 0 {
         packets[count] = Packet(bitPattern: tagged).unsafelyUnwrapped
         count &+= 1
@@ -227,8 +229,10 @@ extension PrimaryReplica where Log: ~Copyable {
     var droppedCount = 0
     // Packets that the NF dropped need no acknowledgement, so `freeable` may be ahead of what `release` has walked over.
     let end = min(freeable, released)
-    while freed != end, passedCount < capacity, droppedCount < capacity {
-      let tagged = output[Int(freed & outputMask)]
+    var position = freed
+    let (output, mask) = (output, outputMask)
+    while position != end, passedCount < capacity, droppedCount < capacity {
+      let tagged = output[Int(truncatingIfNeeded: position & mask)]
       if tagged & 1 == 0 {
         passedPackets[passedCount] = Packet(bitPattern: tagged).unsafelyUnwrapped
         passedCount &+= 1
@@ -236,8 +240,9 @@ extension PrimaryReplica where Log: ~Copyable {
         droppedPackets[droppedCount] = Packet(bitPattern: tagged & ~1).unsafelyUnwrapped
         droppedCount &+= 1
       }
-      freed &+= 1
+      position &+= 1
     }
+    freed = position
     return (passedCount, droppedCount)
   }
 

@@ -191,7 +191,7 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
         counters.droppedByFunction &+= 1
       }
     }
-    output[Int(tail & outputMask)] = tagged
+    output[Int(truncatingIfNeeded: tail & outputMask)] = tagged
     tail &+= 1
   }
 

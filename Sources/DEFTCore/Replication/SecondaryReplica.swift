@@ -19,8 +19,21 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
   @usableFromInline let appliedNext: UnsafeMutablePointer<UInt32>
   @usableFromInline var pending: PendingList
 
+  /// A copy and its stamp, so that looking whether it is covered does not touch the packet.
+  @frozen @usableFromInline
+  struct Copy {
+    @usableFromInline var packet: Packet
+    @usableFromInline var flowID: UInt32
+    @usableFromInline var counter: UInt32
+    @inlinable @inline(__always)
+    init(_ packet: Packet) {
+      self.packet = packet
+      flowID = packet.pointee.flowID
+      counter = packet.pointee.counter
+    }
+  }
   /// Copies, in order of arrival.
-  @usableFromInline let held: UnsafeMutablePointer<Packet>
+  @usableFromInline let held: UnsafeMutablePointer<Copy>
   @usableFromInline var heldHead: UInt64 = 0
   @usableFromInline var heldTail: UInt64 = 0
   /// False until a state clock came that may cover the oldest copy.
@@ -53,7 +66,7 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
       memory(count * MemoryLayout<T>.stride).bindMemory(to: type, capacity: count)
     }
     appliedNext = table(layout.indexCount, UInt32.self)
-    held = table(configuration.held, Packet.self)
+    held = table(configuration.held, Copy.self)
     var entries = 1
     while entries < configuration.window * (configuration.batch + configuration.pending) { entries *= 2 }
     waiting = table(entries, ClockEntry.self)
@@ -96,7 +109,7 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
         unwantedCount += 1
         continue
       }
-      held[Int(heldTail & heldMask)] = packet
+      held[Int(heldTail & heldMask)] = Copy(packet)
       heldTail &+= 1
     }
     counters.received &+= UInt64(count)
@@ -263,15 +276,12 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
     guard mayFree else { return 0 }
     var count = 0
     while heldHead != heldTail, count < capacity {
-      if heldHead &+ 16 < heldTail {
-        Storage.prefetch(UnsafeRawPointer(held[Int((heldHead &+ 16) & heldMask)]))
-      }
-      let packet = held[Int(heldHead & heldMask)]
-      guard isCovered(packet) else {
+      let copy = held[Int(heldHead & heldMask)]
+      guard isCovered(copy) else {
         mayFree = false
         break
       }
-      packets[count] = packet
+      packets[count] = copy.packet
       count &+= 1
       heldHead &+= 1
     }
@@ -280,11 +290,10 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
   }
 
   @inlinable @inline(__always)
-  func isCovered(_ packet: Packet) -> Bool {
-    let flowID = packet.pointee.flowID
-    let index = flows.layout.index(flowID)
-    // Another generation in the entry is a later one: the close of this packet's was committed.
-    return packet.pointee.counter.isSeriallyBefore(appliedNext[index]) || flows[index].pointee.flowID != flowID
+  func isCovered(_ copy: Copy) -> Bool {
+    let index = flows.layout.index(copy.flowID)
+    // Another generation in the entry is a later one: the close of this copy's was committed.
+    return copy.counter.isSeriallyBefore(appliedNext[index]) || flows[index].pointee.flowID != copy.flowID
   }
 
   // MARK: inspection

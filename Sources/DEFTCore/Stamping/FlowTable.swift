@@ -53,39 +53,62 @@ public struct FlowTable: ~Copyable {
     slots = SlotPool(unit: unit, layout: layout, count: slotCount, memory: memory)
   }
 
+  /// What looking up needs, as a value: a loop keeps it in registers.
+  @frozen
+  public struct Lookup: BitwiseCopyable {
+    @usableFromInline let index: UnsafeMutablePointer<UInt32>
+    @usableFromInline let records: UnsafeMutablePointer<Record>
+    @usableFromInline let mask: Int
+    @usableFromInline let seed: UInt64
+
+    @inlinable @inline(__always)
+    init(_ index: UnsafeMutablePointer<UInt32>, _ records: UnsafeMutablePointer<Record>, _ mask: Int, _ seed: UInt64) {
+      self.index = index
+      self.records = records
+      self.mask = mask
+      self.seed = seed
+    }
+
+    @inlinable @inline(__always)
+    public func hash(_ key: FlowKey) -> UInt64 { key.hash(seed: seed) }
+    @inlinable @inline(__always)
+    func home(_ hash: UInt64) -> Int { Int(truncatingIfNeeded: hash) & mask }
+
+    /// The index line that `find` looks at first: wanted some time before.
+    @inlinable @inline(__always)
+    public func indexLine(_ hash: UInt64) -> UnsafeRawPointer { UnsafeRawPointer(index + home(hash)) }
+    /// The record that `find` will most likely return: wanted some time before, and after the index line. Never read for
+    /// anything but a prefetch.
+    @inlinable @inline(__always)
+    public func likelyRecord(_ hash: UInt64) -> UnsafeRawPointer {
+      UnsafeRawPointer(records + Int((index[home(hash)] & FlowTable.slotMask) &- 1))
+    }
+    /// The flow's record if it is where it was looked for first; nil says nothing.
+    @inlinable @inline(__always)
+    public func find(_ key: UnsafePointer<FlowKey>, hash: UInt64) -> UnsafeMutablePointer<Record>? {
+      let word = index[home(hash)]
+      let slot = word & FlowTable.slotMask
+      guard _fastPath(word ^ slot == FlowTable.tag(hash) && slot != 0 && slot != FlowTable.slotMask) else { return nil }
+      let record = records + Int(slot &- 1)
+      return _fastPath(record.pointee.key == key.pointee) ? record : nil
+    }
+  }
+
   @inlinable @inline(__always)
-  public func hash(_ key: FlowKey) -> UInt64 { key.hash(seed: seed) }
-  @inlinable @inline(__always)
-  func home(_ hash: UInt64) -> Int { Int(truncatingIfNeeded: hash) & (positionCount &- 1) }
+  public var lookup: Lookup { Lookup(index, records, positionCount &- 1, seed) }
+
   @inlinable @inline(__always)
   static func tag(_ hash: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: hash >> 32) & ~slotMask }
 
-  /// The index line that `find` looks at first: wanted some time before.
-  @inlinable @inline(__always)
-  public func indexLine(_ hash: UInt64) -> UnsafeRawPointer { UnsafeRawPointer(index + home(hash)) }
-  /// The record that `find` will most likely return: wanted some time before, and after the index line. Never read for
-  /// anything but a prefetch.
-  @inlinable @inline(__always)
-  public func likelyRecord(_ hash: UInt64) -> UnsafeRawPointer {
-    UnsafeRawPointer(records + Int((index[home(hash)] & FlowTable.slotMask) &- 1))
-  }
-
   /// The flow's record, made if need be; nil if there is no place for a new flow.
-  @inlinable @inline(__always)
   public mutating func find(_ key: UnsafePointer<FlowKey>, hash: UInt64) -> UnsafeMutablePointer<Record>? {
-    let word = index[home(hash)]
-    let slot = word & FlowTable.slotMask
-    if _fastPath(word ^ slot == FlowTable.tag(hash) && slot != 0 && slot != FlowTable.slotMask) {
-      let record = records + Int(slot &- 1)
-      if _fastPath(record.pointee.key == key.pointee) { return record }
-    }
-    return findFurther(key.pointee, hash: hash)
+    lookup.find(key, hash: hash) ?? findFurther(key.pointee, hash: hash)
   }
 
+  /// As `find`, for a flow that is not where it was looked for first.
   @inline(never)
-  @usableFromInline
-  mutating func findFurther(_ key: FlowKey, hash: UInt64) -> UnsafeMutablePointer<Record>? {
-    var position = home(hash)
+  public mutating func findFurther(_ key: FlowKey, hash: UInt64) -> UnsafeMutablePointer<Record>? {
+    var position = lookup.home(hash)
     let tag = FlowTable.tag(hash)
     var candidate = -1
     var probes = 0

@@ -6,6 +6,8 @@ import Glibc
 public struct Environment: Sendable {
   /// The arguments that EAL was started with.
   public let arguments: [String]
+  /// What EAL and the drivers complained about although EAL started, in one line; "" if nothing.
+  public let warnings: String
   public let usesHugepages: Bool
   /// Worker lcores; the main lcore alone if there is no other.
   public let lcores: [UInt32]
@@ -83,18 +85,37 @@ public struct Environment: Sendable {
     return sum
   }
 
+  /// Ordinary pages that the machine does not have would not be refused but end with the kernel killing some process.
+  static func checkOrdinaryMemory(_ arguments: [String]) throws(DataplaneError) {
+    guard arguments.contains("--no-huge"), let option = arguments.lastIndex(of: "-m"), option + 1 < arguments.count,
+      let wanted = Int(arguments[option + 1]), let file = fopen("/proc/meminfo", "r")
+    else { return }
+    defer { fclose(file) }
+    var line = [CChar](repeating: 0, count: 128)
+    while fgets(&line, 128, file) != nil {
+      let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      let words = text.split(separator: " ")
+      guard words.count > 1, words[0] == "MemAvailable:", let kibibytes = Int(words[1]) else { continue }
+      if wanted > kibibytes / 1024 { throw .memory(mebibytes: wanted, available: kibibytes / 1024) }
+    }
+  }
+
   /// Starts EAL. Once per process, on the main thread.
   public init(user: [String], memory: Memory) throws(DataplaneError) {
     _ = Self.availableCPUs()
     let arguments = Self.arguments(user: user, memory: memory)
     self.arguments = arguments
+    try Self.checkOrdinaryMemory(arguments)
     // EAL keeps pointers into its argument vector.
     var vector: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) }
+    // Asked for its help or version, EAL prints that and ends the process.
+    let speaks = user.contains { ["-h", "--help", "-v", "--version"].contains($0) }
+    let output: DriverOutput? = speaks ? nil : DriverOutput()
     let parsed = cd_eal_init(Int32(vector.count), &vector)
+    warnings = output?.end(passOn: false) ?? ""
     guard parsed >= 0 else {
-      throw .eal(
-        reason: String(cString: cd_error_text(parsed)) + " (arguments: \(arguments.dropFirst().joined(separator: " ")))"
-      )
+      let reason = warnings.isEmpty ? String(cString: cd_error_text(parsed)) : warnings
+      throw .eal(reason: reason + " (arguments: \(arguments.dropFirst().joined(separator: " ")))")
     }
     let registered = cd_metadata_register()
     guard registered == 0 else { throw .metadata(reason: String(cString: cd_error_text(registered))) }

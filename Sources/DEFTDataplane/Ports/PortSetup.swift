@@ -50,7 +50,10 @@ public struct PortSetup: ~Copyable {
 
   public static func makePool(packets: Int, dataRoom: Int) throws(DataplaneError) -> OpaquePointer {
     var error: Int32 = 0
-    guard let pool = cd_pool_create("deft_packets", UInt32(packets), 512, UInt32(dataRoom), &error) else {
+    let output = DriverOutput()
+    let pool = cd_pool_create("deft_packets", UInt32(packets), 512, UInt32(dataRoom), &error)
+    _ = output.end(passOn: pool != nil)
+    guard let pool else {
       throw .pool(packets: packets, bytes: dataRoom, reason: String(cString: cd_error_text(error)))
     }
     return pool
@@ -69,7 +72,7 @@ public struct PortSetup: ~Copyable {
       if let number = UInt16(name), cd_port_exists(number) { return number }
       let port = cd_port_by_name(name)
       guard port >= 0 else {
-        throw .noSuchPort(name, available: Self.names())
+        throw .noSuchPort(name, available: Self.names().filter { !created.contains($0) })
       }
       return UInt16(port)
     }
@@ -78,10 +81,13 @@ public struct PortSetup: ~Copyable {
   private mutating func create(_ prefix: String, _ arguments: String) throws(DataplaneError) -> UInt16 {
     let name = "\(prefix)\(number)"
     number += 1
+    let output = DriverOutput()
     let result = cd_device_create(name, arguments)
     let port = cd_port_by_name(name)
+    let said = output.end(passOn: result == 0)
     guard result == 0, port >= 0 else {
-      throw .device(name: name, arguments: arguments, reason: String(cString: cd_error_text(result)))
+      let reason = said.isEmpty ? String(cString: cd_error_text(result)) : said
+      throw .device(name: name, arguments: arguments, reason: reason)
     }
     created.append(name)
     return UInt16(port)
@@ -107,11 +113,14 @@ public struct PortSetup: ~Copyable {
   public mutating func start(_ port: UInt16, rxQueues: Int, pool: OpaquePointer) throws(DataplaneError) {
     guard !started.contains(port) else { return }
     var step: Int32 = 0
+    let output = DriverOutput()
     let result = cd_port_start(port, UInt16(rxQueues), 1, pool, &step)
+    let said = output.end(passOn: result == 0)
     let name = Self.name(port)
     guard result == 0 else {
+      let reason = said.isEmpty ? String(cString: cd_error_text(result)) : said
       let steps = ["", "be configured", "set up its receive queue", "set up its transmit queue", "start"]
-      throw .portStep(name: name, step: steps[Int(step)], reason: String(cString: cd_error_text(result)))
+      throw .portStep(name: name, step: steps[Int(step)], reason: reason)
     }
     started.append(port)
     for _ in 0..<200 {
@@ -119,6 +128,13 @@ public struct PortSetup: ~Copyable {
       cd_sleep_us(10_000)
     }
     throw .noLink(name: name)
+  }
+
+  /// Bytes of the pcap file that a capture sink has written, if every write succeeded: net_pcap itself does not look.
+  public static func captureBytes(_ port: UInt16) -> UInt64? {
+    var counters = cd_port_counters()
+    guard cd_port_counters(port, &counters) == 0 else { return nil }
+    return 24 + 16 * counters.tx_packets + counters.tx_bytes
   }
 
   /// Stops every port that was started and removes every device that was created: files are closed and complete afterwards.

@@ -6,7 +6,7 @@ import Synchronization
 /// Egress on an lcore: follows each flow's chain (R1), strips the stamp, transmits, and acknowledges to each primary (R2).
 @usableFromInline
 struct EgressStage: ~Copyable {
-  static let burst = 64
+  static let burst = 32
 
   var chain: EgressChain<MbufStorage>
   /// One release ring and one cumulative acknowledgement per pair.

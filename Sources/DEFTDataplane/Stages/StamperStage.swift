@@ -7,7 +7,7 @@ import DEFTWire
 @usableFromInline
 struct StamperStage: ~Copyable {
   /// Packets moved by one poll of any stage, at most.
-  @usableFromInline static let burst = 64
+  @usableFromInline static let burst = 32
   /// In front of a source that can wait, no more than this is queued at a primary: a longer queue would only cool the caches.
   static let patientBacklog = 256
 
@@ -92,25 +92,31 @@ struct StamperStage: ~Copyable {
 
   @inline(__always)
   private mutating func stampBurst(_ count: Int, now: UInt64) {
+    // Local copies: through `self` every store to a packet would make the compiler load them again.
+    let lookup = unit.table.lookup
+    let packets = burstIn.packets
+    let frames = burstIn.frames
+    let contiguous = burstIn.contiguous
+    let (stamps, keys, hashes, layouts, kept) = (stamps, keys, hashes, layouts, kept)
     for i in 0..<count {
       layouts[i] = FrameParser.parse(
-        UnsafeRawPointer(burstIn.frames[i].unsafelyUnwrapped), count: Int(burstIn.contiguous[i]), key: &keys[i])
-      hashes[i] = unit.table.hash(keys[i])
-      cd_prefetch(unit.table.indexLine(hashes[i]))
+        UnsafeRawPointer(frames[i].unsafelyUnwrapped), count: Int(truncatingIfNeeded: contiguous[i]), key: &keys[i])
+      let hash = lookup.hash(keys[i])
+      hashes[i] = hash
+      cd_prefetch(lookup.indexLine(hash))
     }
-    for i in 0..<count { cd_prefetch(unit.table.likelyRecord(hashes[i])) }
-    cd_prepend(handles(burstIn.packets), stamps, UInt32(count), UInt16(Stamp.byteCount), references)
+    for i in 0..<count { cd_prefetch(lookup.likelyRecord(hashes[i])) }
+    cd_prepend(handles(packets), stamps, UInt32(truncatingIfNeeded: count), UInt16(Stamp.byteCount), references)
+    let template = Stamp(servicePath: servicePath, serviceIndex: 255, flowID: 0, counter: 0, time: now)
     var keptCount = 0
     var droppedCount = 0
     for i in 0..<count {
-      let packet = burstIn.packets[i]
-      guard let stamp = stamps[i] else {
-        noHeadroom &+= 1
-        var single = packet
-        withUnsafeMutablePointer(to: &single) { cd_release(handles($0), 1, 1, false) }
+      let packet = packets[i]
+      guard let room = stamps[i] else {
+        giveBackUnstampable(packet)
         continue
       }
-      guard let flow = unit.table.find(keys + i, hash: hashes[i]) else {
+      guard let flow = lookup.find(keys + i, hash: hashes[i]) ?? unit.table.findFurther(keys[i], hash: hashes[i]) else {
         flowTableFull &+= 1
         dropped[droppedCount] = packet
         droppedCount &+= 1
@@ -119,17 +125,17 @@ struct StamperStage: ~Copyable {
       let flowID = flow.pointee.flowID
       guard fabric.takeCredit(fabric.pair(flowID)) else {
         inputBufferFull &+= 1
-        flow.pointee.lastSeen = now  // a flow that only finds no room is not idle
         dropped[droppedCount] = packet
         droppedCount &+= 1
         continue
       }
-      let time = input.usesCaptureTime ? input.captureTime(packet, otherwise: now) : now
-      // By this lcore's clock even if the stamp's is the capture's: how long a flow was idle is measured by the same clock.
-      let counter = unit.take(flow, now: now)
-      packet.pointee = PacketMetadata(time: time, flowID: flowID, counter: counter, layout: layouts[i])
-      Stamp(servicePath: servicePath, serviceIndex: 255, flowID: flowID, counter: counter, time: time)
-        .write(to: UnsafeMutableRawPointer(stamp))
+      var stamp = template
+      if _slowPath(input.usesCaptureTime) { stamp.time = input.captureTime(packet, otherwise: now) }
+      stamp.flowID = flowID
+      stamp.counter = unit.take(flow, now: stamp.time)
+      packet.pointee = PacketMetadata(
+        time: stamp.time, flowID: flowID, counter: stamp.counter, layout: layouts[i])
+      stamp.write(to: UnsafeMutableRawPointer(room))
       kept[keptCount] = packet
       keptCount &+= 1
     }
@@ -137,6 +143,14 @@ struct StamperStage: ~Copyable {
     stamped &+= UInt64(keptCount)
     if let mirrorPort { mirror(keptCount, to: mirrorPort) }
     fabric.forward(kept, count: keptCount)
+  }
+
+  /// The port left no room in front of the frame.
+  @inline(never)
+  private mutating func giveBackUnstampable(_ packet: Packet) {
+    noHeadroom &+= 1
+    var single = packet
+    withUnsafeMutablePointer(to: &single) { cd_release(handles($0), 1, 1, false) }
   }
 
   /// Ends idle flows: sends a close marker for each (R16). A marker needs a buffer and a credit like any packet.

@@ -89,7 +89,7 @@ extension PairHarness {
   /// Nothing new comes and nothing is lost any more: everything must come to its end, and be what a sequential run gives.
   func settle(closingFlows: Bool = false) {
     reconnect()
-    for _ in 0..<4_000 where violation == nil {
+    for _ in 0..<20_000 where violation == nil {
       toPrimary.flush(&random, withLate: true)
       toSecondary.flush(&random, withLate: true)
       now += 2_000

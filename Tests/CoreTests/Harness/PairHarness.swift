@@ -53,6 +53,7 @@ final class PairHarness {
   /// Packets refused for want of room in a pendingList, which came again.
   var cameAgain = 0
   var violation: String?
+  private let tableSeed: UInt64
 
   init(_ options: HarnessOptions, seed: UInt64 = 1) {
     self.options = options
@@ -70,6 +71,7 @@ final class PairHarness {
       initialState: ScriptedFunction.initialState, configuration: pair, layout: layout, memory: memory)
     egress = EgressChain(layout: layout, holdCapacity: options.egressHold, memory: memory)
     random = SeededGenerator(seed: seed)
+    tableSeed = seed
     toPrimary = HarnessPath(block: options.primaryBlock, references: pair.isReplicated ? 2 : 1)
     toSecondary = HarnessPath(block: options.secondaryBlock, references: 1)
   }
@@ -96,7 +98,7 @@ final class PairHarness {
   func stamp(_ key: Int, word: UInt64 = 0xff, time: UInt64? = nil) -> (flowID: UInt32, counter: UInt32)? {
     var flowKey = FlowKey(
       a: UInt64(key), b: 0, c: 0, d: 0, lower: 1, upper: 2, ipProtocol: 17, kind: .ipv4)
-    guard let record = unit.table.find(&flowKey, hash: unit.table.hash(flowKey)) else { return nil }
+    guard let record = unit.table.find(&flowKey, hash: flowKey.hash(seed: tableSeed)) else { return nil }
     let flowID = record.pointee.flowID
     if runs[flowID] == nil {
       runs[flowID] = SequentialRun(flowID: flowID, first: options.firstCounter)

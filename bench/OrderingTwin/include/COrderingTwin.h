@@ -29,6 +29,7 @@ typedef struct {
   uint32_t retained;
   uint32_t pending;
   uint32_t pending_per_flow;
+  uint32_t state_clock_flows;
   uint32_t index_bits;
   uint32_t close_capacity;
   uint64_t prepare_bytes;  // capacity of the two logs and of the ring of votes
