@@ -39,14 +39,19 @@ public struct FlowKey: Equatable, Sendable, BitwiseCopyable {
 
   @inlinable @inline(__always)
   public static func == (x: FlowKey, y: FlowKey) -> Bool {
-    (x.a ^ y.a) | (x.b ^ y.b) | (x.c ^ y.c) | (x.d ^ y.d) | (x.e ^ y.e) == 0
+    guard _fastPath((x.a ^ y.a) | (x.e ^ y.e) == 0) else { return false }
+    // `e` holds the kind, and IPv4 has nothing in the other words.
+    return x.isIPv4 || (x.b ^ y.b) | (x.c ^ y.c) | (x.d ^ y.d) == 0
   }
+
+  @inlinable @inline(__always)
+  var isIPv4: Bool { UInt8(truncatingIfNeeded: e >> 40) == Kind.ipv4.rawValue }
 
   /// A 64-bit hash, keyed by `seed` so that nobody outside can choose colliding flows.
   @inlinable @inline(__always)
   public func hash(seed: UInt64) -> UInt64 {
     var h = FlowKey.fold(a ^ seed, e ^ 0x9E37_79B9_7F4A_7C15)
-    if b | c | d != 0 {
+    if !isIPv4 {
       h = FlowKey.fold(h ^ b, c ^ 0xD6E8_FEB8_6659_FD93) ^ FlowKey.fold(d ^ seed, 0xA076_1D64_78BD_642F)
     }
     return FlowKey.fold(h, 0xE703_7ED1_A0B4_28DB)
