@@ -114,6 +114,8 @@ struct ReplaySession<Function: NetworkFunction> {
     var preload = false
     /// Bytes per buffer, headroom aside.
     var dataRoom = 2048
+    /// Buffer lengths have 16 bits, headroom included.
+    static var longestFrame: Int { 65_280 }
     var isCapture: Bool { packets > 0 }
   }
 
@@ -130,11 +132,19 @@ struct ReplaySession<Function: NetworkFunction> {
       if options.loop == 0 { plan.limit = .max }
       // A file is read at a few Mpps; what is to be faster, or repeated, is read ahead into memory.
       plan.preload = options.loop != 1 || options.rate != .max
+      // Of a frame that lies in several buffers net_pcap writes no more than 16,128 bytes, the stamp among them.
+      let isLong = summary.largestFrame > 16_000
+      // A frame that is kept in memory lies in one buffer, too.
+      // 64: a doubled packet has its stamp there, not in the headroom.
+      if plan.preload || isLong { plan.dataRoom = max(2048, (summary.largestFrame + 64 + 63) & ~63) }
+      guard summary.largestFrame <= SourcePlan.longestFrame else {
+        throw CommandFailure(
+          "\(path): a frame of \(summary.largestFrame) bytes is longer than \(SourcePlan.longestFrame), the most that a packet buffer holds; leave it out, or capture without segmentation offload"
+        )
+      }
       if plan.preload {
-        // A frame that is kept in memory lies in one buffer.
-        plan.dataRoom = max(2048, (summary.largestFrame + 63) & ~63)
         let bytes = summary.packets * plan.dataRoom
-        guard bytes <= 4 << 30, plan.dataRoom <= 65_000 else {
+        guard bytes <= 4 << 30 else {
           throw CommandFailure(
             "\(path): \(summary.packets) packets of up to \(summary.largestFrame) bytes are too many to keep in memory for --loop or --rate; use a shorter capture"
           )

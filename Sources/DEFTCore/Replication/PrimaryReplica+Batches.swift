@@ -27,6 +27,7 @@ extension PrimaryReplica where Log: ~Copyable {
       return false
     }
     closedBatch &+= 1
+    lastBatchWasFull = openCount >= configuration.batch
     ControlMessageHeader(
       kind: .prepare, pair: configuration.pair, epoch: configuration.epoch, batch: closedBatch,
       count: UInt32(batchFlowCount), flags: isLightlyLoaded ? ControlMessageHeader.promptVote : 0, length: length
@@ -62,10 +63,10 @@ extension PrimaryReplica where Log: ~Copyable {
     counters.batchesPrepared &+= 1
   }
 
-  /// Few batches are in flight, so every one of them counts for latency. Under load messages are better gathered: waking a
-  /// control thread costs more than the message.
+  /// Batches are closed before they are full, or few are in flight: each counts for latency. Under load messages are
+  /// better gathered, because waking a control thread costs more than the message.
   @inlinable @inline(__always)
-  public var isLightlyLoaded: Bool { batchesInFlight <= configuration.dryWindow }
+  public var isLightlyLoaded: Bool { !lastBatchWasFull || batchesInFlight <= configuration.dryWindow }
 
   // MARK: state clocks
 

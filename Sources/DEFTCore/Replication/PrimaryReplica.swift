@@ -59,6 +59,7 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
   @usableFromInline var closedBatch: UInt64 = 0
   @usableFromInline var votedBatch: UInt64 = 0
   @usableFromInline var batchOpened: UInt64 = 0
+  @usableFromInline var lastBatchWasFull = false
 
   /// State clocks taken, by sequence: those not sent wait for egress, the others for the secondary.
   @frozen @usableFromInline
