@@ -24,8 +24,9 @@ setup:
 	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(PACKAGES); \
 	  else echo "missing packages; type: sudo apt-get install -y $(PACKAGES)" >&2; exit 1; fi
 
+# A warning is an error here.
+test: export DEFT_WERROR = 1
 test: setup lint
-	DEFT_WERROR=1 swift build -c release --product deft --scratch-path .build/strict
 	swift build -c release --product deft
 	swift build --build-tests
 	swift test

@@ -75,7 +75,8 @@ struct MixedTraffic {
       events.append(.init(time: UInt64(random.unit() * (1 - part) * duration), conversation: Int32(index)))
       conversations.append(
         Conversation(
-          speech: Self.speech(traits, &random), traits: traits, left: UInt32(share), gap: part * duration / Double(share))
+          speech: Self.speech(traits, &random), traits: traits, left: UInt32(share),
+          gap: part * duration / Double(share))
       )
     }
     for (speech, share) in [(Conversation.Speech.arp, arp), (.lldp, lldp)] where share > 0 {
@@ -215,7 +216,8 @@ struct MixedTraffic {
       identification: identification(index), extensionHeader: extra)
     frame.appendEcho(
       reply: reply, identifier: UInt16(truncatingIfNeeded: index),
-      sequence: UInt16(truncatingIfNeeded: traits.unsolicited ? sent : sent / 2), payloadLength: payloadLength, path: path
+      sequence: UInt16(truncatingIfNeeded: traits.unsolicited ? sent : sent / 2), payloadLength: payloadLength,
+      path: path
     )
     frame.finish()
     return !reply && !traits.unsolicited

@@ -7,7 +7,9 @@ public enum OutputFile {
   public static func validateWritable(_ path: String) throws(CaptureError) {
     let (directory, name) = split(path)
     guard !name.isEmpty, !path.utf8.contains(0) else {
-      if !path.isEmpty, case .found(.directory, _) = FileStatus(following: path) { throw .outputIsDirectory(path: path) }
+      if !path.isEmpty, case .found(.directory, _) = FileStatus(following: path) {
+        throw .outputIsDirectory(path: path)
+      }
       throw .noFileName(path: path)
     }
     switch FileStatus(following: directory) {

@@ -58,7 +58,8 @@ public final class PendingOutput: Sendable {
   /// Checks that what was written, and closed, has the size it should have: a writer that does not look at its errors leaves
   /// a shorter file on a full disk. nil, and what is not a regular file, pass.
   public func checkComplete(bytes: UInt64?) throws(CaptureError) {
-    guard let bytes, case .found(.regular, let size) = FileStatus(following: temporaryPath), UInt64(size) != bytes else { return }
+    guard let bytes, case .found(.regular, let size) = FileStatus(following: temporaryPath), UInt64(size) != bytes
+    else { return }
     throw .writeFailed(path: path, reason: "\(size) of \(bytes) bytes were written")
   }
 

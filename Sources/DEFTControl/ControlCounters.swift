@@ -4,7 +4,8 @@ import Synchronization
 /// The counters of one control thread. Written by that thread only, with plain loads and stores; read by any.
 final class ControlCounters: @unchecked Sendable {
   enum Event: Int, CaseIterable {
-    case connectionsOpened, connectionsLost, refusalsReceived, refusalsSent, failedDials, inboxFullWaits, writabilityWaits
+    case connectionsOpened, connectionsLost, refusalsReceived, refusalsSent, failedDials, inboxFullWaits,
+      writabilityWaits
     case wakeUps
   }
   /// Kinds are small numbers; 0 stands for what is none.

@@ -60,7 +60,9 @@ struct FrameReader: ~Copyable {
           source = bytes.baseAddress.unsafelyUnwrapped + offset
         } else if filled < FrameReader.headerLength {
           let part = min(FrameReader.headerLength - filled, available)
-          if part > 0 { (header + filled).copyMemory(from: bytes.baseAddress.unsafelyUnwrapped + offset, byteCount: part) }
+          if part > 0 {
+            (header + filled).copyMemory(from: bytes.baseAddress.unsafelyUnwrapped + offset, byteCount: part)
+          }
           offset += part
           state = .header(filled: filled + part)
           guard filled + part == FrameReader.headerLength else { return .needsMore }

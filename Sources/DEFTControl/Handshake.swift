@@ -40,7 +40,8 @@ enum Handshake {
       let length = Header.byteCount + 8 + name.count + padding
       var buffer = allocator.buffer(capacity: length)
       buffer.write(
-        Header(kind: .hello, pair: pair, epoch: epoch, batch: 0, count: UInt32(name.count), detail: node, length: length))
+        Header(
+          kind: .hello, pair: pair, epoch: epoch, batch: 0, count: UInt32(name.count), detail: node, length: length))
       buffer.writeInteger(stateEntrySize, endianness: .little)
       buffer.writeBytes(name)
       buffer.writeRepeatingByte(0, count: padding)

@@ -112,7 +112,9 @@ public struct CIDR: Equatable, Sendable, CustomStringConvertible {
     var all = try groups(halves[0], isEnd: halves.count == 1)
     if halves.count == 2 {
       let tail = try groups(halves[1], isEnd: true)
-      guard all.count + tail.count < 8 else { throw bad("'::' stands for no group: the IPv6 address has eight already") }
+      guard all.count + tail.count < 8 else {
+        throw bad("'::' stands for no group: the IPv6 address has eight already")
+      }
       all += Array(repeating: 0, count: 8 - all.count - tail.count) + tail
     }
     guard all.count == 8 else { throw bad("an IPv6 address has eight groups, '\(text)' has \(all.count)") }
@@ -128,7 +130,8 @@ public struct CIDR: Equatable, Sendable, CustomStringConvertible {
       let quad = [24, 16, 8, 0].map { String(address >> UInt32($0) & 255) }.joined(separator: ".")
       return "\(quad)/\(prefixLength)"
     case .ipv6(let high, let low):
-      let groups = [high, low].flatMap { word in [48, 32, 16, 0].map { UInt16(truncatingIfNeeded: word >> UInt64($0)) } }
+      let groups = [high, low].flatMap { word in [48, 32, 16, 0].map { UInt16(truncatingIfNeeded: word >> UInt64($0)) }
+      }
       var longest = 0..<0
       var start = 0
       for index in 0...8 where index == 8 || groups[index] != 0 {

@@ -62,7 +62,8 @@ import Testing
     let (summary, file) = try generate("a", SampleOptions(packets: 30_000, flows: 300))
     let lengths = try #require(FrameReader(file)).frames.map(\.bytes.count)
     #expect(lengths.min() == 60 && lengths.max() == 1514)
-    let share = { (range: ClosedRange<Int>) in Double(lengths.count(where: range.contains)) / Double(lengths.count) * 12 }
+    let share = { (range: ClosedRange<Int>) in Double(lengths.count(where: range.contains)) / Double(lengths.count) * 12
+    }
     #expect(abs(share(60...120) - 7) < 0.15)
     #expect(abs(share(500...600) - 4) < 0.15)
     #expect(abs(share(1400...1514) - 1) < 0.15)
@@ -73,7 +74,8 @@ import Testing
   @Test func popularFlowsFollowZipf() throws {
     let (_, file) = try generate("a", SampleOptions(packets: 20_000, flows: 200))
     var counts: [[[UInt8]]: Int] = [:]
-    for packet in try #require(FrameReader(file)).frames.compactMap(FrameReader.parse) where packet.protocolNumber >= 0 {
+    for packet in try #require(FrameReader(file)).frames.compactMap(FrameReader.parse) where packet.protocolNumber >= 0
+    {
       counts[packet.flow, default: 0] += 1
     }
     let ranked = counts.values.sorted(by: >)
@@ -127,7 +129,8 @@ import Testing
     (SampleOptions(packets: 10, duration: 0), "--duration 0.0 is not possible; give 0.000001 to 86400 seconds"),
     (SampleOptions(packets: 10, duration: .nan), "--duration nan is not possible; give 0.000001 to 86400 seconds"),
     (
-      SampleOptions(packets: 10, duration: 1e9), "--duration 1000000000.0 is not possible; give 0.000001 to 86400 seconds"
+      SampleOptions(packets: 10, duration: 1e9),
+      "--duration 1000000000.0 is not possible; give 0.000001 to 86400 seconds"
     ),
     (SampleOptions(packets: 10, popularity: -1), "--popularity -1.0 is not possible; give 0 (all flows alike) to 3"),
   ])

@@ -69,7 +69,9 @@ final class FakeSecondary {
     if !TestMessage.isIntact(message) { damaged += 1 }
     let isCommit = header.kind == ControlMessageHeader.Kind.commit.rawValue
     let most = isCommit ? longest.commit : longest.prepare
-    if Int(header.count) != FakePrimary.entries(isCommit ? .commit : .prepare, header.batch, most: most) { damaged += 1 }
+    if Int(header.count) != FakePrimary.entries(isCommit ? .commit : .prepare, header.batch, most: most) {
+      damaged += 1
+    }
     let last = isCommit ? applied : voted
     isVoteDue = true
     if header.batch <= last { duplicates += 1 } else if header.batch > last + 1 { gaps += 1 }

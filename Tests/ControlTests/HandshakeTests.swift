@@ -9,7 +9,11 @@ struct HandshakeTests {
   @Test func accepted() throws {
     let nodes = try PairOfNodes()
     defer { nodes.stop() }
-    eventually("resume") { nodes.primary.poll(upTo: 0) } _: { !nodes.primary.resumes.isEmpty }
+    eventually("resume") {
+      nodes.primary.poll(upTo: 0)
+    } _: {
+      !nodes.primary.resumes.isEmpty
+    }
     #expect(nodes.primary.resumes.count == 1)
     #expect(nodes.primary.resumes.first.map { $0 == (epoch: 1, voted: 0, applied: 0) } == true)
     eventually("both open") {
@@ -108,7 +112,8 @@ struct HandshakeTests {
     try node.addPrimary(primary.endpoint(), connectTo: "127.0.0.1", port: port)
     let nonsense = [
       Array(repeating: UInt8(0xff), count: 64), RawMessage.word(.resume, pair: 7, batch: 0),
-      RawMessage.bare(.welcome, pair: 8), RawMessage.bare(.welcome, pair: 7) + RawMessage.word(.vote, pair: 7, batch: 1),
+      RawMessage.bare(.welcome, pair: 8),
+      RawMessage.bare(.welcome, pair: 7) + RawMessage.word(.vote, pair: 7, batch: 1),
     ]
     for bytes in nonsense {
       let peer = try #require(listener.accept())
@@ -117,7 +122,11 @@ struct HandshakeTests {
     }
     let peer = try #require(listener.accept())
     peer.send(RawMessage.bare(.welcome, pair: 7) + RawMessage.word(.resume, pair: 7, batch: 0))
-    eventually("open") { primary.poll(upTo: 0) } _: { primary.resumes.count == 1 }
+    eventually("open") {
+      primary.poll(upTo: 0)
+    } _: {
+      primary.resumes.count == 1
+    }
     #expect(node.status.badMessageCount == 4 && node.status.badMessages[.unexpectedKind] == 2)
     #expect(node.status.badMessages[.pair] == 1 && node.status.badMessages[.length] == 1)
   }
@@ -142,7 +151,11 @@ struct HandshakeTests {
     #expect(second.receive(72).count == 72)
     #expect(first.isClosedByPeer())
     second.send(prepare)
-    eventually("the prepare") { secondary.poll() } _: { secondary.voted == 1 }
+    eventually("the prepare") {
+      secondary.poll()
+    } _: {
+      secondary.voted == 1
+    }
     let vote = try #require(RawMessage.readHeader(second.receive(40)))
     #expect(vote.kind == ControlMessageHeader.Kind.vote.rawValue && vote.batch == 1)
     #expect(secondary.damaged == 0 && secondary.gaps == 0)

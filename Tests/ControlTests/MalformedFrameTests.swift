@@ -96,7 +96,11 @@ struct MalformedFrameTests {
     let peer = try host.open()
     peer.send(good + RawMessage.word(.vote, pair: 7, batch: 1))
     #expect(peer.isClosedByPeer())
-    eventually("the good one") { host.secondary.poll() } _: { host.secondary.voted == 1 }
+    eventually("the good one") {
+      host.secondary.poll()
+    } _: {
+      host.secondary.voted == 1
+    }
     #expect(host.secondary.damaged == 0)
   }
 
@@ -166,7 +170,11 @@ struct MalformedFrameTests {
     }
     let peer = try host.open()
     peer.send(stream)
-    eventually("a good stream still passes") { host.secondary.poll() } _: { host.secondary.voted >= 20 }
+    eventually("a good stream still passes") {
+      host.secondary.poll()
+    } _: {
+      host.secondary.voted >= 20
+    }
     withExtendedLifetime(peer) {}
   }
 
@@ -188,7 +196,11 @@ struct MalformedFrameTests {
       host.secondary.poll()
       usleep(20)
     }
-    eventually("all in order") { host.secondary.poll() } _: { host.secondary.voted == last }
+    eventually("all in order") {
+      host.secondary.poll()
+    } _: {
+      host.secondary.voted == last
+    }
     #expect(host.secondary.damaged == 0 && host.secondary.gaps == 0 && host.secondary.duplicates == 0)
     #expect(host.node.status.badMessageCount == 0)
   }
@@ -208,7 +220,11 @@ struct MalformedFrameTests {
     }
     let peer = try host.open()
     peer.send(good)
-    eventually("the whole one") { host.secondary.poll() } _: { host.secondary.voted == 1 }
+    eventually("the whole one") {
+      host.secondary.poll()
+    } _: {
+      host.secondary.voted == 1
+    }
     #expect(host.secondary.damaged == 0 && host.secondary.gaps == 0 && host.secondary.duplicates == 0)
     withExtendedLifetime(peer) {}
   }

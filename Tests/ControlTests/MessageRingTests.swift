@@ -197,7 +197,9 @@ struct MessageRingTests {
           expected += 1
         }
         acknowledged.store(expected, ordering: .releasing)
-      } _: { expected == total }
+      } _: {
+        expected == total
+      }
     }
   }
 
@@ -291,7 +293,9 @@ struct MessageRingTests {
           consumer.consume(message)
         }
         acknowledged.store(expected, ordering: .releasing)
-      } _: { expected == total }
+      } _: {
+        expected == total
+      }
       #expect(again > 10)
     }
   }

@@ -41,7 +41,9 @@ final class PairOfNodes {
       primary.poll(upTo: batches)
       secondary.poll()
       also()
-    } _: { primary.applied == batches || secondary.gaps + secondary.damaged > 0 }
+    } _: {
+      primary.applied == batches || secondary.gaps + secondary.damaged > 0
+    }
     #expect(primary.applied == batches && secondary.voted == batches && secondary.applied == batches)
     #expect(secondary.gaps == 0 && secondary.damaged == 0)
   }

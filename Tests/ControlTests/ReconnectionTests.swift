@@ -109,13 +109,19 @@ struct ReconnectionTests {
       // In its second life the secondary has forgotten everything, and says so.
       let from = batches
       batches += 500
-      eventually("connected") { primary.poll(upTo: from) } _: { primary.resumes.count == life }
+      eventually("connected") {
+        primary.poll(upTo: from)
+      } _: {
+        primary.resumes.count == life
+      }
       #expect(primary.resumes.last.map { $0 == (1, 0, 0) } == true)
       if life == 1 {
         eventually("committed") {
           primary.poll(upTo: batches)
           secondary.poll()
-        } _: { primary.applied == batches }
+        } _: {
+          primary.applied == batches
+        }
       }
       second.stop()
       secondary.free()

@@ -45,7 +45,11 @@ struct TransferTests {
     nodes.primary.window = 1_000_000
     nodes.secondary.appetite = 3
     // Nothing is read at all at first: the inbox fills, then TCP, then the log, and nobody gives up.
-    eventually("inbox full") { nodes.primary.poll(upTo: 20_000) } _: { nodes.secondaryNode.status.inboxFullWaits > 0 }
+    eventually("inbox full") {
+      nodes.primary.poll(upTo: 20_000)
+    } _: {
+      nodes.secondaryNode.status.inboxFullWaits > 0
+    }
     for _ in 0..<200 {
       nodes.primary.poll(upTo: 20_000)
       usleep(500)
@@ -70,7 +74,11 @@ struct TransferTests {
     try node.addPrimary(primary.endpoint(), connectTo: "127.0.0.1", port: port)
     let peer = try #require(listener.accept())
     peer.send(RawMessage.bare(.welcome, pair: 7) + RawMessage.word(.resume, pair: 7, batch: 0))
-    eventually("the sender waits") { primary.poll(upTo: 100_000) } _: { node.status.writabilityWaits > 0 }
+    eventually("the sender waits") {
+      primary.poll(upTo: 100_000)
+    } _: {
+      node.status.writabilityWaits > 0
+    }
     usleep(20_000)
     let before = node.status.sent[.prepare]!.messages
     usleep(50_000)
@@ -101,7 +109,9 @@ struct TransferTests {
     eventually("refused") {
       nodes.primary.poll(upTo: 10)
       nodes.secondary.poll()
-    } _: { (nodes.secondaryNode.status.badMessages[.tooLong] ?? 0) >= 2 }
+    } _: {
+      (nodes.secondaryNode.status.badMessages[.tooLong] ?? 0) >= 2
+    }
     eventually("connection lost") { nodes.primaryNode.status.connectionsLost >= 2 }
   }
 
@@ -130,7 +140,9 @@ struct TransferTests {
     eventually("all committed") {
       for lcore in primaries { lcore.poll(upTo: 1000) }
       for lcore in secondaries { lcore.poll() }
-    } _: { primaries.allSatisfy { $0.applied == 1000 } }
+    } _: {
+      primaries.allSatisfy { $0.applied == 1000 }
+    }
     #expect(secondaries.allSatisfy { $0.gaps == 0 && $0.damaged == 0 && $0.duplicates == 0 })
     #expect(first.status.pairs.map(\.number) == Array(0..<12) && first.status.pairs.allSatisfy { $0.link == .open })
     try first.remove(pair: 5)

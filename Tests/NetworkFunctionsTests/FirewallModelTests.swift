@@ -36,12 +36,13 @@ import Testing
     var random = SeededGenerator(state: 0xdef7)
     var replica = Replica(try configuration.firewall())
     let model = configuration.model()
-    let pairs = [
-      ([10, 0, 0, 1], [192, 0, 2, 1]), ([192, 168, 1, 127], [192, 168, 1, 128]), ([10, 127, 0, 1], [10, 128, 0, 1]),
-      ([198, 51, 100, 1], [203, 0, 113, 1]),
-      ([0xfd] + Array(repeating: 1, count: 15), [0x20] + Array(repeating: 1, count: 15)),
-      ([0xfe, 0x80] + Array(repeating: 0, count: 14), [0xfe, 0x80] + Array(repeating: 0xff, count: 14)),
-    ] as [([UInt8], [UInt8])]
+    let pairs =
+      [
+        ([10, 0, 0, 1], [192, 0, 2, 1]), ([192, 168, 1, 127], [192, 168, 1, 128]), ([10, 127, 0, 1], [10, 128, 0, 1]),
+        ([198, 51, 100, 1], [203, 0, 113, 1]),
+        ([0xfd] + Array(repeating: 1, count: 15), [0x20] + Array(repeating: 1, count: 15)),
+        ([0xfe, 0x80] + Array(repeating: 0, count: 14), [0xfe, 0x80] + Array(repeating: 0xff, count: 14)),
+      ] as [([UInt8], [UInt8])]
     let steps: [UInt64] = [10, 60, 120, 240, 600, 7440].flatMap { s in [s * 1_000_000_000 - 1, s * 1_000_000_000] }
     var time: UInt64 = 1_700_000_000_000_000_000
     var seen: Set<[Int]> = []
@@ -85,7 +86,9 @@ import Testing
       // Cut or damaged anywhere.
       var frame = Frames.tcp(from, to, Frames.ack)
       frame.removeLast(Int(random.next() % UInt64(frame.count)))
-      if let index = frame.indices.randomElement(using: &random) { frame[index] = UInt8(truncatingIfNeeded: random.next()) }
+      if let index = frame.indices.randomElement(using: &random) {
+        frame[index] = UInt8(truncatingIfNeeded: random.next())
+      }
       return frame
     case 7...21: return Frames.tcp(from, to, Frames.ack | (random.next() % 2 == 0 ? Frames.psh : 0))
     case 22...29: return Frames.tcp(from, to, Frames.syn)
@@ -123,7 +126,8 @@ import Testing
       if file.lastPathComponent == "mix-ndpi.pcap", configuration.inside != ["0.0.0.0/0", "::/0"] {
         // Many pass and many are dropped, of the packets and of the flows; else the comparison says little.
         let dropped = frames.count - passed
-        #expect(passed > 10_000 && flowsPassed > 1000, "inside \(configuration): \(passed) passed, \(flowsPassed) flows")
+        #expect(
+          passed > 10_000 && flowsPassed > 1000, "inside \(configuration): \(passed) passed, \(flowsPassed) flows")
         #expect(dropped > 10_000, "inside \(configuration): \(dropped) dropped")
       }
       if ProcessInfo.processInfo.environment["DEFT_TEST_VERBOSE"] != nil {

@@ -85,10 +85,11 @@ import Testing
 
   /// The last ns before a phase's time-out is still in it, the next one is not: then a SYN from inside opens a new
   /// connection and the server's ACK is dropped.
-  @Test(arguments: [
-    (Firewall.Phase.synSent, 120), (.synReceived, 60), (.established, 7440), (.openerFin, 240), (.responderFin, 240),
-    (.timeWait, 120), (.reset, 10),
-  ] as [(Firewall.Phase, UInt64)])
+  @Test(
+    arguments: [
+      (Firewall.Phase.synSent, 120), (.synReceived, 60), (.established, 7440), (.openerFin, 240), (.responderFin, 240),
+      (.timeWait, 120), (.reset, 10),
+    ] as [(Firewall.Phase, UInt64)])
   func timesOut(phase: Firewall.Phase, seconds: UInt64) {
     let start: UInt64 = 1_700_000_000 * FirewallTests.second
     let end = start + seconds * FirewallTests.second

@@ -17,7 +17,9 @@ enum Frames {
     return ip(from, to, 6, header)
   }
 
-  static func udp(_ from: End, _ to: End) -> [UInt8] { ip(from, to, 17, pair(from.port) + pair(to.port) + [0, 8, 0, 0]) }
+  static func udp(_ from: End, _ to: End) -> [UInt8] {
+    ip(from, to, 17, pair(from.port) + pair(to.port) + [0, 8, 0, 0])
+  }
 
   static func icmp(_ from: End, _ to: End) -> [UInt8] {
     ip(from, to, from.address.count == 4 ? 1 : 58, [8, 0, 0, 0, 0, 1, 0, 1])
