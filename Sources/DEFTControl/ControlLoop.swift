@@ -21,6 +21,8 @@ final class ControlLoop: @unchecked Sendable {
   /// Under load the rings are looked at this often, and nobody is woken: a wake-up costs the lcore that rings several
   /// microseconds, which at full speed are a hundred packets.
   private static let loadedInterval = TimeAmount.microseconds(25)
+  /// How long a vote is waited for.
+  private static let lingering = TimeAmount.microseconds(12)
   /// Looks that may find nothing before the doorbell is trusted again.
   private static let fruitlessLimit = 32
   private static let connectLimit = TimeAmount.seconds(2)
@@ -47,10 +49,12 @@ final class ControlLoop: @unchecked Sendable {
   private var isPumping = false
   private var hasMissedPump = false
   private var timer: Scheduled<Void>?
+  private let ownsCPU: Bool
   private var isLookScheduled = false
   private var fruitlessLooks = 0
 
-  init(_ eventLoop: any EventLoop, nodeID: UInt32, doorbell: Doorbell, logger: Logger) {
+  init(_ eventLoop: any EventLoop, nodeID: UInt32, doorbell: Doorbell, ownsCPU: Bool, logger: Logger) {
+    self.ownsCPU = ownsCPU
     self.eventLoop = eventLoop
     self.nodeID = nodeID
     self.doorbell = doorbell
@@ -236,6 +240,15 @@ final class ControlLoop: @unchecked Sendable {
       self.fruitlessLooks = self.hasWork() ? 0 : self.fruitlessLooks + 1
       self.pump()
     }
+  }
+
+  /// A prepare has just gone to the lcore, which polls and votes within microseconds: waiting for that is cheaper, for both
+  /// threads, than going to sleep and being woken. Only where no lcore needs this CPU.
+  func linger(for pair: SecondaryPair) {
+    guard ownsCPU else { return }
+    let end = NIODeadline.now() + ControlLoop.lingering
+    while !pair.hasWork(), NIODeadline.now() < end {}
+    pump()
   }
 
   private func hasWork() -> Bool {

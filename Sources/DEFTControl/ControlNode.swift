@@ -30,9 +30,10 @@ public final class ControlNode: Sendable {
   /// - Parameters:
   ///   - host: address to listen on.
   ///   - port: 0 for any that is free.
+  ///   - ownsCPU: no lcore runs on the control thread's CPU, so it may wait there for a vote.
   ///   - onThreadStart: runs once on the control thread before anything else, to name it and pin it to its CPU.
   public init(
-    nodeID: UInt32, host: String = "127.0.0.1", port: Int = 0, logger: Logger = Logger(label: "deft.control"),
+    nodeID: UInt32, host: String = "127.0.0.1", port: Int = 0, ownsCPU: Bool = false, logger: Logger = Logger(label: "deft.control"),
     onThreadStart: @escaping @Sendable () -> Void = {}
   ) throws {
     guard let doorbell = Doorbell() else { throw ControlError.noDescriptors }
@@ -44,7 +45,7 @@ public final class ControlNode: Sendable {
     var logger = logger
     logger[metadataKey: "node"] = "\(nodeID)"
     group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-    loop = ControlLoop(group.next(), nodeID: nodeID, doorbell: doorbell, logger: logger)
+    loop = ControlLoop(group.next(), nodeID: nodeID, doorbell: doorbell, ownsCPU: ownsCPU, logger: logger)
   }
 
   deinit {

@@ -132,6 +132,7 @@ final class PeerConnection: ChannelDuplexHandler, @unchecked Sendable {
       return terminate()
     }
     advance(unwrapInboundIn(data))
+    if case .secondary(let pair) = phase { loop.linger(for: pair) }
   }
 
   /// The lcore may have made room. True if something moved.

@@ -17,8 +17,7 @@ public enum FrameParser {
     {
       let ipProtocol = frame.byte(23)
       let length = Int(frame.bigEndian16(16))
-      if ipProtocol == 6 || ipProtocol == 17, frame.bigEndian16(20) & 0x3fff == 0, length >= (ipProtocol == 6 ? 40 : 28)
-      {
+      if ipProtocol == 6 || ipProtocol == 17, frame.bigEndian16(20) & 0x3fff == 0, length >= (ipProtocol == 6 ? 40 : 28) {
         let lower = endpoint4(frame, address: 26, port: frame.bigEndian16(34))
         let upper = endpoint4(frame, address: 30, port: frame.bigEndian16(36))
         let ordered = lower <= upper

@@ -21,7 +21,8 @@ final class ControlPlane {
       logger.logLevel = .warning
       for node in 0..<nodeCount {
         let control = try ControlNode(
-          nodeID: UInt32(node), logger: logger, onThreadStart: { environment.pinControlThread() })
+          nodeID: UInt32(node), ownsCPU: environment.lcores.indices.allSatisfy { !environment.sharesCPU($0) },
+          logger: logger, onThreadStart: { environment.pinControlThread() })
         nodes.append(control)
         ports.append(try control.start())
       }

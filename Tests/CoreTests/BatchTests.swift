@@ -86,8 +86,25 @@ import Testing
     #expect(!harness.closeBatch(dry: true))
     harness.now += 1_000
     #expect(harness.closeBatch(dry: true), "the flush interval counts all the same")
-    let flags = harness.prepares.messages.map { harness.clock($0.bytes).header.flags & ControlMessageHeader.promptVote }
-    #expect(flags == [1, 1, 0], "votes may be gathered once more than `dryWindow` are in flight")
+    #expect(promptVotes(harness) == [true, true, true], "batches that are not full are waited for")
+  }
+
+  @Test func votesAreGatheredUnderLoad() {
+    let harness = harness {
+      $0.batch = 2
+      $0.window = 5
+      $0.dryWindow = 2
+    }
+    for _ in 0..<9 { harness.stamp(0) }
+    for _ in 0..<5 {
+      harness.deliverToPrimary()
+      harness.now += 1_000
+      harness.closeBatch(dry: false)
+    }
+    #expect(promptVotes(harness) == [true, true, false, false, true], "full batches, more than `dryWindow` in flight")
+  }
+  private func promptVotes(_ harness: PairHarness) -> [Bool] {
+    harness.prepares.messages.map { harness.clock($0.bytes).header.flags & ControlMessageHeader.promptVote != 0 }
   }
 
   @Test func packetsThatWaitForTheirTurnOpenNoBatch() {

@@ -92,8 +92,7 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
   /// Takes `count` ≤ `room` copies. Those that are not wanted are put into `unwanted` (room for `count`); the caller gives
   /// up the secondary's reference of each. Returns how many those are.
   @inlinable
-  public mutating func hold(_ packets: UnsafePointer<Packet>, count: Int, unwanted: UnsafeMutablePointer<Packet>) -> Int
-  {
+  public mutating func hold(_ packets: UnsafePointer<Packet>, count: Int, unwanted: UnsafeMutablePointer<Packet>) -> Int {
     var unwantedCount = 0
     for i in 0..<count { Storage.prefetch(flows.entry(packets[i].pointee.flowID)) }
     for i in 0..<count {

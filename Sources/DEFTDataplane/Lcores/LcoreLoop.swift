@@ -80,7 +80,7 @@ struct LcoreLoop<Function: NetworkFunction>: ~Copyable {
       var moved = 0
       for stage in distributors { moved &+= stage.pointee.poll(now: now) }
       for stage in stampers { moved &+= stage.pointee.poll(now: now) }
-      for stage in secondaries { moved &+= stage.pointee.poll(now: now) }
+      for stage in secondaries { moved &+= stage.pointee.poll() }
       for stage in primaries { moved &+= stage.pointee.poll(now: now) }
       for stage in egresses { moved &+= stage.pointee.poll() }
       let after = cd_tsc()

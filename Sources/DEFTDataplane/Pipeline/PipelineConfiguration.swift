@@ -35,12 +35,14 @@ public struct PipelineConfiguration: Sendable {
     }
     // Each ring is a memory zone of EAL's, of which there are 2560.
     if stampers * (3 * pairs + 1) + pairs > 2400 {
-      return "\(stampers) stampers with \(pairs) pairs need more rings than EAL has: use at most \((2400 - stampers) / (3 * stampers + 1)) pairs"
+      return
+        "\(stampers) stampers with \(pairs) pairs need more rings than EAL has: use at most \((2400 - stampers) / (3 * stampers + 1)) pairs"
     }
     let perLink = inputBuffer / stampers
     if reorder > 0 || duplicate > 0, perLink < 4 * (reorder + StamperStage.burst) {
       return
-        "--buffer \(inputBuffer) is too small for --reorder \(reorder) with \(stampers) stamper(s): use at least \(4 * (reorder + StamperStage.burst) * stampers)"
+        "--buffer \(inputBuffer) is too small for --reorder \(reorder) with \(stampers) stamper(s): "
+        + "use at least \(4 * (reorder + StamperStage.burst) * stampers)"
     }
     if replica.retained < 2 * (replica.batch + replica.pendingPerFlow) + replica.stateClockPackets {
       return "--batch \(replica.batch) is too large for an output buffer of \(replica.retained) packets"

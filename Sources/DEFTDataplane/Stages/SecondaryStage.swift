@@ -7,8 +7,6 @@ import DEFTWire
 @usableFromInline
 struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
   @usableFromInline static var freeBurst: Int { 128 }
-  /// Votes are gathered for so long, ns, unless the primary waits for one.
-  @usableFromInline static var gathering: UInt64 { 10_000 }
   /// Messages read in one poll, so that a long state clock does not delay the copies for long.
   @usableFromInline static var messageBurst: Int { 8 }
 
@@ -22,7 +20,6 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
   /// What the primary was last told.
   @usableFromInline var toldVoted: UInt64 = 0
   @usableFromInline var toldApplied: UInt64 = 0
-  @usableFromInline var lastTold: UInt64 = 0
   /// What the doorbell was told last.
   @usableFromInline var wasLoaded = false
 
@@ -50,7 +47,7 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
 
   /// Moves what can be moved. Returns how many packets or messages it moved.
   @inlinable @inline(__always)
-  mutating func poll(now: UInt64) -> Int {
+  mutating func poll() -> Int {
     var moved = 0
     for input in 0..<inputCount {
       let room = min(StamperStage.burst, replica.room)
@@ -69,12 +66,7 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
     }
     moved &+= messageCount
     _ = replica.vote()
-    if replica.votedBatch != toldVoted || replica.appliedBatch != toldApplied,
-      toldVoted < replica.promptBatch && replica.promptBatch <= replica.votedBatch
-        || now &- lastTold >= SecondaryStage.gathering
-    {
-      moved &+= tell(now: now)
-    }
+    if replica.votedBatch != toldVoted || replica.appliedBatch != toldApplied { moved &+= tell() }
     let count = replica.takeFreed(into: freed, capacity: Self.freeBurst)
     if count > 0 { cd_release(handles(freed), UInt32(count), 1, isShared) }
     return moved &+ count
@@ -82,7 +74,7 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
 
   /// Sends one cumulative vote; tried again at the next poll if the mailbox is full.
   @inline(never) @usableFromInline
-  mutating func tell(now: UInt64) -> Int {
+  mutating func tell() -> Int {
     let length = ControlMessageHeader.byteCount + 8
     guard let message = votes.reserve(length) else { return 0 }
     ControlMessageHeader(
@@ -99,7 +91,6 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
       wasLoaded = isLoaded
     }
     doorbell.ring()
-    lastTold = now
     return 1
   }
 }

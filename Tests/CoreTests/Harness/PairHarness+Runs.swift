@@ -89,7 +89,8 @@ extension PairHarness {
   /// Nothing new comes and nothing is lost any more: everything must come to its end, and be what a sequential run gives.
   func settle(closingFlows: Bool = false) {
     reconnect()
-    for _ in 0..<20_000 where violation == nil {
+    var (progress, idleRounds) = (0, 0)
+    while violation == nil, idleRounds < 1_000 {
       toPrimary.flush(&random, withLate: true)
       toSecondary.flush(&random, withLate: true)
       now += 2_000
@@ -99,6 +100,8 @@ extension PairHarness {
       }
       // A log that only just had room again, or a connection that was cut before, may need another rewind.
       pass()
+      let sum = transmitted.count + Int(primary.tail + primary.freed) + secondary.heldCount + clocks.count + closesCommitted
+      (progress, idleRounds) = (sum, sum == progress ? idleRounds + 1 : 0)
       if isAtRest, !closingFlows || unit.table.slots.occupied == 0 { return checkRest() }
     }
     fail(
