@@ -95,9 +95,13 @@ let package = Package(
     .testTarget(
       name: "ControlTests", dependencies: ["DEFTControl", "DEFTMailbox", "DEFTWire", "DEFTCore"],
       swiftSettings: swiftSettings),
+    .testTarget(name: "WireTests", dependencies: ["DEFTWire", "TestSupport"], swiftSettings: swiftSettings),
+    .testTarget(name: "CoreTests", dependencies: ["DEFTCore", "DEFTWire"], swiftSettings: swiftSettings),
     .testTarget(name: "CaptureTests", dependencies: ["DEFTCapture"], swiftSettings: swiftSettings),
     .testTarget(
       name: "NetworkFunctionsTests", dependencies: ["NetworkFunctions", "DEFTWire", "DEFTCore", "TestSupport"],
       swiftSettings: swiftSettings),
+    .testTarget(
+      name: "EndToEndTests", dependencies: ["deft", "NetworkFunctions", "TestSupport"], swiftSettings: swiftSettings),
   ]
 )

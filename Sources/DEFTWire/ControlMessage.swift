@@ -49,7 +49,7 @@ public struct ControlMessageHeader: Equatable, Sendable, BitwiseCopyable {
   public var detail: UInt32
   public var flags: UInt32
 
-  /// Flag of a prepare: vote at once. Without it votes may be gathered for a moment, so that one message carries several.
+  /// Flag of a prepare: the primary is lightly loaded, so the secondary's lcore rings for its vote rather than let it be found.
   public static let promptVote: UInt32 = 1
 
   @inlinable

@@ -20,7 +20,7 @@ public enum NetworkFunctionKind: String, CaseIterable, Sendable {
     case .monitor: []
     case .firewall:
       [
-        "--inside <cidr>  a protected network, IPv4 or IPv6; may be repeated (default: "
+        "--inside <cidr,…>  protected networks, IPv4 or IPv6 (default: "
           + Firewall.defaultInside.map(\.description).joined(separator: ", ") + ")",
         "--midstream      let an ACK or FIN from inside open a TCP connection whose SYN was not seen",
       ]

@@ -234,7 +234,9 @@ struct ReplaySession<Function: NetworkFunction> {
     replication.pending = max(4096, 4 * options.reorder * options.stampers)
     let wanted = 2 * stateClock + options.window * options.batch + 2 * (options.batch + replication.pendingPerFlow)
     replication.retained = min(131_072, powerOfTwo(atLeast: wanted))
-    replication.held = 2 * replication.retained
+    let uncommitted =
+      options.buffer + replication.pending + replication.retained + 8 * options.stampers * (options.reorder + 64)
+    replication.held = powerOfTwo(atLeast: uncommitted / 3 * 4 + 4)
     replication.isReplicated = options.replication == .on
     configuration.replication = replication
     return configuration

@@ -65,7 +65,7 @@ struct RunWatch: @unchecked Sendable {
       }
       // A port may be silent for as long as it likes; what has been received may not stand still.
       if now - lastMoved > RunWatch.patience,
-        ending || report.received != report.transmitted + report.droppedByFunction + report.dropped
+        ending || report.received != report.transmitted + report.droppedByFunction + report.droppedUnstamped
       {
         break
       }

@@ -79,17 +79,18 @@ import Testing
   }
 
   @Test func moreClosesThanWereAgreedOnEndTheProcess() async {
-    await #expect(processExitsWith: .failure) {
-      var options = HarnessOptions()
-      options.slots = 4
-      let harness = PairHarness(options)
-      // Capacity 4 is rounded up to 7 at most; one slot closes in every packet here.
-      var flow = harness.layout.first(unit: 0, slot: 0)
-      for _ in 0..<9 {
-        _ = harness.offerToPrimary(flow, 1, isMarker: true)
-        harness.closeBatch(dry: true)
-        flow = harness.layout.following(flow)
-      }
+    // A capacity of 4 is rounded up to 8.
+    await #expect(processExitsWith: .success) { BoundsTests.close(generations: 8) }
+    await #expect(processExitsWith: .failure) { BoundsTests.close(generations: 9) }
+  }
+  private static func close(generations: Int) {
+    var options = HarnessOptions()
+    options.slots = 4
+    let harness = PairHarness(options)
+    var flow = harness.layout.first(unit: 0, slot: 0)
+    for _ in 0..<generations {
+      precondition(harness.offerToPrimary(flow, 1, isMarker: true))
+      flow = harness.layout.following(flow)
     }
   }
 

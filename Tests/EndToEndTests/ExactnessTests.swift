@@ -22,7 +22,8 @@ extension EndToEnd {
       #expect(!summary.hugepages)
     }
 
-    @Test("On one CPU", .enabled(if: Machine.hasTaskset), arguments: CaptureCase.named("malformed.pcap", "ipv6.pcap"), options)
+    @Test(
+      "On one CPU", .enabled(if: Machine.hasTaskset), arguments: CaptureCase.named("malformed.pcap", "ipv6.pcap"), options)
     func oneCPU(capture: CaptureCase, options: OptionCase) async throws {
       try await check(capture, options, launcher: ["taskset", "-c", "\(Machine.cpus.first ?? 0)"])
     }

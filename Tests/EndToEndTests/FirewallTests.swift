@@ -5,7 +5,9 @@ extension EndToEnd {
   /// The firewall, replicated and behind the whole path, against the plain model of its rules.
   @Suite("Firewall", .needsCaptures)
   struct FirewallRuns {
-    static let insides = ["10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7,fe80::/10", "192.168.0.0/17,10.0.0.0/9,2000::/4"]
+    static let insides = [
+      "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7,fe80::/10", "192.168.0.0/17,10.0.0.0/9,2000::/4",
+    ]
 
     @Test(
       "Agrees with the model", arguments: CaptureCase.all,

@@ -48,7 +48,9 @@ extension EndToEnd {
       Kind("1514 bytes", experimental(1514)),
       Kind("2009 to 2049 bytes, about a buffer", (2005...2055).map { CaptureBytes.frame(length: $0, number: $0) }),
       Kind("9 KiB jumbo", experimental(9216, 9215, 60)),
-      Kind("15.9 to 16.2 kB, about what net_pcap writes in one go", (1590...1620).map { CaptureBytes.frame(length: $0 * 10, number: $0) }),
+      Kind(
+        "15.9 to 16.2 kB, about what net_pcap writes in one go",
+        (1590...1620).map { CaptureBytes.frame(length: $0 * 10, number: $0) }),
       Kind("60 kB", experimental(60_000, 59_999)),
       Kind("65,280 bytes, the longest", experimental(65_280)),
       Kind(

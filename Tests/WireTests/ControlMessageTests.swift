@@ -76,7 +76,8 @@ import Testing
             header(kind, count: 1, detail: 64, body: 64),
           ],
           [
-            header(kind, body: 0), header(kind, count: 1, detail: 16, body: 16), header(kind, count: 1, detail: 28, body: 24),
+            header(kind, body: 0), header(kind, count: 1, detail: 16, body: 16),
+            header(kind, count: 1, detail: 28, body: 24),
             header(kind, count: 2, detail: 24, body: 24), header(kind, count: .max, detail: 0xffff_fff8, body: 24),
             header(kind, count: 0x2000_0000, detail: 32, body: 0),
           ]

@@ -47,9 +47,11 @@ struct Parsed: Equatable, CustomStringConvertible {
     guard self == general else { return nil }
   }
   init?(_ frame: [UInt8]) {
-    guard let parsed = frame.withUnsafeBytes({ bytes in
-      bytes.baseAddress.map { Parsed($0, count: bytes.count) } ?? Parsed(UnsafeRawPointer(bitPattern: 8)!, count: 0)
-    }) else { return nil }
+    guard
+      let parsed = frame.withUnsafeBytes({ bytes in
+        bytes.baseAddress.map { Parsed($0, count: bytes.count) } ?? Parsed(UnsafeRawPointer(bitPattern: 8)!, count: 0)
+      })
+    else { return nil }
     self = parsed
   }
 }

@@ -2,7 +2,9 @@
 #pragma once
 #include "ordering.h"
 
-static inline bool ot_is_lightly_loaded(const ot_primary *p) { return ot_in_flight(p) <= p->configuration.dry_window; }
+static inline bool ot_is_lightly_loaded(const ot_primary *p) {
+  return !p->last_batch_was_full || ot_in_flight(p) <= p->configuration.dry_window;
+}
 
 // Copies the state of every flow touched since the last state clock, as of the batch closed just now.
 static void ot_take_state_clock(ot_primary *p, uint64_t now) {
@@ -47,6 +49,7 @@ static bool ot_close_batch(ot_primary *p, uint64_t now) {
     return false;
   }
   p->closed_batch++;
+  p->last_batch_was_full = p->tail - p->closed >= p->configuration.batch;
   ot_header header = {.length = length, .kind = OT_PREPARE, .version = 1, .pair = p->configuration.pair,
                       .epoch = p->configuration.epoch, .count = count, .batch = p->closed_batch,
                       .flags = ot_is_lightly_loaded(p) ? OT_PROMPT_VOTE : 0};

@@ -46,8 +46,8 @@ static __attribute__((noinline)) void ot_close_flow(ot_primary *p, ot_packet *pa
   p->closes_tail++;
 }
 
-// Runs the NF on the packet whose turn it is and puts it into the output buffer.
-static inline __attribute__((always_inline)) void ot_run(ot_primary *p, ot_packet *packet, ot_flow *flow) {
+// Runs the NF on the packet whose turn it is and puts it into the output buffer; off the common path.
+static inline void ot_run(ot_primary *p, ot_packet *packet, ot_flow *flow) {
   uint32_t counter = packet->counter;
   flow->next = counter + 1;
   uint64_t time = packet->time > flow->time ? packet->time : flow->time;
@@ -101,6 +101,8 @@ static inline bool ot_insert(ot_primary *p, ot_packet *packet, ot_flow *flow) {
     p->counters.duplicates++;
     return false;
   }
+  // The limit is on the whole list, not on what lies before the packet.
+  for (uint32_t rest = current; rest && length < p->configuration.pending_per_flow; rest = p->nodes[rest].next) length++;
   uint32_t index = p->free_node;
   if (!index || length >= p->configuration.pending_per_flow) {
     p->counters.pending_full++;
@@ -118,7 +120,7 @@ static inline bool ot_insert(ot_primary *p, ot_packet *packet, ot_flow *flow) {
   return true;
 }
 
-// Not the packet whose turn it is; false: not wanted.
+// Whatever is not simply the next packet of a flow in order; false: not wanted.
 static __attribute__((noinline)) bool ot_order(ot_primary *p, ot_packet *packet, ot_flow *flow) {
   if (flow->flow_id != packet->flow_id) {
     if (flow->flow_id &&
@@ -146,22 +148,56 @@ static __attribute__((noinline)) bool ot_order(ot_primary *p, ot_packet *packet,
   return ot_insert(p, packet, flow);
 }
 
-// Orders `count` packets and runs the NF on those whose turn it is; returns how many are not wanted.
+// Orders `count` packets and runs the NF on those whose turn it is; returns how many are not wanted. The common case,
+// the next packet of a flow in order, works on copies of the replica's fields: a write to a packet or a list might change
+// any field as far as the compiler knows, and reading them again for every packet costs 3 to 9 %.
 static inline size_t ot_process(ot_primary *p, ot_packet *const *packets, size_t count, ot_packet **unwanted,
                                 uint64_t now) {
+  ot_flow *const flows = p->flows;
+  const uint32_t index_mask = p->index_mask;
+  uintptr_t *const output = p->output;
+  const uint64_t output_mask = p->output_mask;
+  uint32_t *const batch_flows = p->batch_flows, *const clock_flows = p->clock_flows;
+  uint32_t batch_flow_count = p->batch_flow_count, clock_flow_count = p->clock_flow_count;
+  uint64_t tail = p->tail, in_order = 0;
   size_t unwanted_count = 0;
-  if (p->tail == p->closed) p->batch_opened = now;
-  for (size_t i = 0; i < count; i++) __builtin_prefetch(ot_flow_of(p, packets[i]->flow_id), 0, 3);
+  if (tail == p->closed) p->batch_opened = now;
+  for (size_t i = 0; i < count; i++) __builtin_prefetch(&flows[packets[i]->flow_id & index_mask], 0, 3);
   for (size_t i = 0; i < count; i++) {
     ot_packet *packet = packets[i];
-    ot_flow *flow = ot_flow_of(p, packet->flow_id);
-    if (__builtin_expect(flow->flow_id == packet->flow_id && flow->next == packet->counter, 1)) {
-      ot_run(p, packet, flow);
-      if (__builtin_expect(flow->pending_and_flags & OT_PENDING_MASK, 0)) ot_run_pending(p, flow);
-    } else if (!ot_order(p, packet, flow)) {
-      unwanted[unwanted_count++] = packet;
+    const uint32_t flow_id = packet->flow_id, counter = packet->counter, index = flow_id & index_mask;
+    ot_flow *flow = &flows[index];
+    const uint32_t flags = flow->pending_and_flags;
+    if (__builtin_expect(flow->flow_id == flow_id && flow->next == counter && !(flags & OT_PENDING_MASK) &&
+                             !(packet->layout & OT_LAYOUT_CLOSE_MARKER), 1)) {
+      const uint64_t time = packet->time > flow->time ? packet->time : flow->time;
+      flow->next = counter + 1;
+      flow->time = time;
+      if (!(flags & OT_IN_BATCH)) {
+        batch_flows[batch_flow_count++] = index;
+        if (!(flags & OT_IN_STATE_CLOCK)) clock_flows[clock_flow_count++] = index;
+        flow->pending_and_flags = flags | OT_IN_BATCH | OT_IN_STATE_CLOCK;
+      }
+      ot_monitor(packet, &flow->state, time);
+      packet->previous_passed = flow->last_passed;
+      flow->last_passed = counter;
+      output[tail++ & output_mask] = (uintptr_t)packet;
+      in_order++;
+    } else {
+      p->tail = tail;
+      p->batch_flow_count = batch_flow_count;
+      p->clock_flow_count = clock_flow_count;
+      if (!ot_order(p, packet, flow)) unwanted[unwanted_count++] = packet;
+      tail = p->tail;
+      batch_flow_count = p->batch_flow_count;
+      clock_flow_count = p->clock_flow_count;
     }
   }
+  p->tail = tail;
+  p->batch_flow_count = batch_flow_count;
+  p->clock_flow_count = clock_flow_count;
+  p->passed += in_order;
+  p->counters.processed += in_order;
   p->counters.received += count;
   return unwanted_count;
 }

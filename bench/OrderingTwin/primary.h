@@ -79,6 +79,7 @@ typedef struct {
 
   ot_batch *batches;
   uint64_t batch_mask, closed_batch, voted_batch, batch_opened;
+  bool last_batch_was_full;
 
   ot_state_clock *state_clocks;
   uint64_t clocks_taken, clocks_sent, clocks_applied, clocked_tail, clocked_time, passed, applied;

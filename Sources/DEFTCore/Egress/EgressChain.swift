@@ -20,9 +20,9 @@ public enum EgressDecision: Sendable {
 ///
 /// | the packet's previous passed | its counter | decision |
 /// |---|---|---|
-/// | is the last let out | later | transmit |
-/// | any | at or below the last let out | suppress |
-/// | is ahead of the last let out | later | hold, bounded |
+/// | is the last let out | any | transmit |
+/// | is not | at or below the last let out | suppress |
+/// | is not | later | hold, bounded |
 ///
 /// Pure. Owned by one lcore. Capacity: one entry per flow index; `holdCapacity` packets in all.
 public struct EgressChain<Storage: PacketStorage>: ~Copyable {
@@ -64,7 +64,7 @@ public struct EgressChain<Storage: PacketStorage>: ~Copyable {
     let flow = flows + layout.index(packet.pointee.flowID)
     if _fastPath(
       flow.pointee.flowID == packet.pointee.flowID && flow.pointee.last == packet.pointee.previousPassed
-        && !packet.pointee.layout.isCloseMarker && flow.pointee.last.isSeriallyBefore(packet.pointee.counter))
+        && !packet.pointee.layout.isCloseMarker)
     {
       flow.pointee.last = packet.pointee.counter
       countTransmitted()
@@ -91,10 +91,7 @@ public struct EgressChain<Storage: PacketStorage>: ~Copyable {
       flow.pointee = Flow(flowID: flowID, last: 0, heldHead: 0, isClosed: 0)
     }
     let counter = packet.pointee.counter
-    guard flow.pointee.last.isSeriallyBefore(counter) else {
-      suppressed &+= 1
-      return .suppress
-    }
+    // A packet whose predecessor is the last one out has not been out itself, however many the NF dropped between them.
     if packet.pointee.previousPassed == flow.pointee.last {
       flow.pointee.last = counter
       guard packet.pointee.layout.isCloseMarker else {
@@ -104,6 +101,10 @@ public struct EgressChain<Storage: PacketStorage>: ~Copyable {
       flow.pointee.isClosed = 1
       forgotten &+= 1
       return .forget
+    }
+    guard flow.pointee.last.isSeriallyBefore(counter) else {
+      suppressed &+= 1
+      return .suppress
     }
     switch heldPackets.insert(packet, counter: counter, head: &flow.pointee.heldHead) {
     case .inserted:

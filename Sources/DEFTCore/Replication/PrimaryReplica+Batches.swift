@@ -108,6 +108,8 @@ extension PrimaryReplica where Log: ~Copyable {
         flowID: flow.pointee.flowID, next: flow.pointee.next, lastPassed: flow.pointee.lastPassed,
         isClosed: flow.pointee.isClosed, time: flow.pointee.time
       ).write(to: entry)
+      // No byte of an earlier message goes out as padding.
+      if stateSize % 8 != 0 { (entry + entryBytes - 8).storeBytes(of: 0, as: UInt64.self) }
       (entry + StateEntry.byteCount).storeBytes(of: flow.pointee.state, as: Function.State.self)
       entry += entryBytes
     }
@@ -143,8 +145,7 @@ extension PrimaryReplica where Log: ~Copyable {
   @usableFromInline
   mutating func freeUnreplicated(_ count: UInt64) {
     freeable = released
-    // Egress takes packets in order, so everything released is acknowledged once the counts agree.
-    if count == counters.released { applied = released }
+    acknowledgedCount = count
   }
 
   // MARK: votes and release
@@ -252,7 +253,7 @@ extension PrimaryReplica where Log: ~Copyable {
   public mutating func nextCommittedClose() -> UInt32? {
     guard closesHead != closesTail else { return nil }
     let close = closes[Int(closesHead & closeMask)]
-    guard close.position < applied else { return nil }
+    guard configuration.isReplicated ? close.position < applied : close.passed <= acknowledgedCount else { return nil }
     closesHead &+= 1
     return close.flowID
   }

@@ -22,7 +22,8 @@ import DEFTWire
 ///
 /// What differs from the paper: processing goes on while up to `window` batches are in flight; state clocks are cumulative
 /// over several batches; a batch also closes when the input runs dry or after `flushInterval`.
-public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, Log: MessageLog & ~Copyable>: ~Copyable {
+public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, Log: MessageLog & ~Copyable>: ~Copyable
+{
   @usableFromInline let function: Function
   public let configuration: ReplicationConfiguration
   @usableFromInline let flows: FlowStateTable<Function.State>
@@ -80,13 +81,16 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
   /// Passed packets up to `tail`.
   @usableFromInline var passed: UInt64 = 0
 
-  /// Closed flows whose slot the stamper gets back when `batch` is committed.
-  @usableFromInline let closes: UnsafeMutablePointer<(flowID: UInt32, position: UInt64)>
+  /// Closed flows whose slot the stamper gets back: when the state clock that covers `position` was applied, or without a
+  /// secondary when egress has acknowledged `passed` packets.
+  @usableFromInline let closes: UnsafeMutablePointer<(flowID: UInt32, position: UInt64, passed: UInt64)>
   @usableFromInline let closeMask: UInt64
   @usableFromInline var closesHead: UInt64 = 0
   @usableFromInline var closesTail: UInt64 = 0
   /// Position up to which the state clocks have been applied by the secondary.
   @usableFromInline var applied: UInt64 = 0
+  /// Packets that egress has acknowledged; kept only without a secondary.
+  @usableFromInline var acknowledgedCount: UInt64 = 0
 
   public var counters = PrimaryCounters()
 
@@ -117,7 +121,7 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     stateClocks = table(Int(Self.stateClockCapacity), StateClock.self)
     var closeSlots = 1
     while closeSlots < closeCapacity + 1 { closeSlots *= 2 }
-    closes = table(closeSlots, (flowID: UInt32, position: UInt64).self)
+    closes = table(closeSlots, (flowID: UInt32, position: UInt64, passed: UInt64).self)
     closeMask = UInt64(closeSlots - 1)
   }
 
@@ -149,63 +153,43 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     _ packets: UnsafePointer<Packet>, count: Int, unwanted: UnsafeMutablePointer<Packet>, now: UInt64
   ) -> Int {
     if openCount == 0 { batchOpened = now }
-    var unwantedCount = 0
     for i in 0..<count { Storage.prefetch(flows.entry(packets[i].pointee.flowID)) }
+    var unwantedCount = 0
+    var burst = begin()
     for i in 0..<count {
       let packet = packets[i]
-      let flow = flows.entry(packet.pointee.flowID)
-      if _fastPath(flow.pointee.flowID == packet.pointee.flowID && flow.pointee.next == packet.pointee.counter) {
-        run(packet, flow)
-        if flow.pointee.pending != 0 { runPending(flow) }
-      } else if !order(packet, flow) {
-        unwanted[unwantedCount] = packet
-        unwantedCount += 1
+      let flow = burst.flows.entry(packet.pointee.flowID)
+      if _fastPath(
+        flow.pointee.flowID == packet.pointee.flowID && flow.pointee.next == packet.pointee.counter
+          && flow.pointee.pending == 0 && !packet.pointee.layout.isCloseMarker)
+      {
+        burst.run(packet, flow, function)
+      } else {
+        end(burst)
+        if !order(packet, flow) {
+          unwanted[unwantedCount] = packet
+          unwantedCount &+= 1
+        }
+        burst = begin()
       }
     }
+    end(burst)
     counters.received &+= UInt64(count)
     return unwantedCount
   }
 
-  /// Runs the NF on the packet whose turn it is and puts it into the output buffer.
+  /// The packet whose turn it is, whatever it is.
   @inlinable @inline(__always)
   mutating func run(_ packet: Packet, _ flow: UnsafeMutablePointer<FlowState<Function.State>>) {
-    let counter = packet.pointee.counter
-    flow.pointee.next = counter &+ 1
-    let time = max(flow.pointee.time, packet.pointee.time)
-    flow.pointee.time = time
-    note(flow)
-    var tagged = UInt(bitPattern: packet)
-    if _slowPath(packet.pointee.layout.isCloseMarker) {
+    var burst = begin()
+    if packet.pointee.layout.isCloseMarker {
+      _ = burst.advance(packet, flow)
       close(packet, flow)
+      burst.append(UInt(bitPattern: packet))
     } else {
-      counters.processed &+= 1
-      switch function.process(
-        Storage.view(of: packet), &flow.pointee.state, PacketContext(time: time, counter: counter))
-      {
-      case .pass:
-        packet.pointee.previousPassed = flow.pointee.lastPassed
-        flow.pointee.lastPassed = counter
-        passed &+= 1
-      case .drop:
-        tagged |= 1
-        counters.droppedByFunction &+= 1
-      }
+      burst.run(packet, flow, function)
     }
-    output[Int(truncatingIfNeeded: tail & outputMask)] = tagged
-    tail &+= 1
-  }
-
-  /// Enters the flow in the packet clock and the state clock to come, if it is not in them yet.
-  @inlinable @inline(__always)
-  mutating func note(_ flow: UnsafeMutablePointer<FlowState<Function.State>>) {
-    guard let isInStateClock = flow.pointee.enterBatch() else { return }
-    let index = UInt32(truncatingIfNeeded: flows.layout.index(flow.pointee.flowID))
-    batchFlows[batchFlowCount] = index
-    batchFlowCount &+= 1
-    if !isInStateClock {
-      clockFlows[clockFlowCount] = index
-      clockFlowCount &+= 1
-    }
+    end(burst)
   }
 
   /// The flow's generation ends (R16). Its marker goes to egress like a passed packet, so that egress forgets the flow too.
@@ -219,7 +203,7 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     passed &+= 1
     counters.closeMarkers &+= 1
     precondition(closesTail - closesHead <= closeMask, "more closes in flight than the stampers may have")
-    closes[Int(closesTail & closeMask)] = (flow.pointee.flowID, tail)
+    closes[Int(closesTail & closeMask)] = (flow.pointee.flowID, tail, passed)
     closesTail &+= 1
   }
 
@@ -232,7 +216,7 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     }
   }
 
-  /// Not the packet whose turn it is. False: the packet is not wanted.
+  /// Whatever is not simply the next packet of a flow in order. False: the packet is not wanted.
   @inline(never)
   @usableFromInline
   mutating func order(_ packet: Packet, _ flow: UnsafeMutablePointer<FlowState<Function.State>>) -> Bool {

@@ -41,6 +41,8 @@ public struct SecondaryCounters: Sendable {
   public var votesDelayed: UInt64 = 0
   public var stateClocksApplied: UInt64 = 0
   public var heldHighWater: UInt64 = 0
+  /// Times that the hold was nearly full and its copies were sorted.
+  public var sorted: UInt64 = 0
   public var duplicates: UInt64 = 0
   public var staleGeneration: UInt64 = 0
   public var outsideWindow: UInt64 = 0

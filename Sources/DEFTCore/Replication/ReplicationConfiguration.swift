@@ -20,7 +20,8 @@ public struct ReplicationConfiguration: Sendable, Equatable {
   public var stateClockInterval: UInt64
   /// Packets that the primary keeps until their state clock has been sent, at most; a power of two.
   public var retained: Int
-  /// Packets that the secondary holds, at most; a power of two.
+  /// Packets that the secondary holds, at most; a power of two. At least four thirds of all that can be stamped and not yet
+  /// committed (the primary's input buffer, pending and output buffer), or the copy that a vote waits for may find no room.
   public var held: Int
   /// Packets that wait for their turn, at most, in all and per flow.
   public var pending: Int

@@ -38,6 +38,8 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
   @usableFromInline var heldTail: UInt64 = 0
   /// False until a state clock came that may cover the oldest copy.
   @usableFromInline var mayFree = false
+  /// The state clock after which the copies were last sorted.
+  @usableFromInline var sortedBatch: UInt64 = 0
 
   /// What prepares still wait for: (flow, next), in order of the prepares.
   @usableFromInline let waiting: UnsafeMutablePointer<ClockEntry>
@@ -272,7 +274,8 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
   /// secondary's reference of each. Returns how many.
   @inlinable
   public mutating func takeFreed(into packets: UnsafeMutablePointer<Packet>, capacity: Int) -> Int {
-    guard mayFree else { return 0 }
+    guard mayFree || isCrowded else { return 0 }
+    if !mayFree { sortCoveredFirst() }
     var count = 0
     while heldHead != heldTail, count < capacity {
       let copy = held[Int(heldHead & heldMask)]
@@ -286,6 +289,30 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
     }
     counters.freed &+= UInt64(count)
     return count
+  }
+
+  /// More than three quarters full, and a state clock came since the copies were last sorted.
+  @inlinable @inline(__always)
+  var isCrowded: Bool { heldCount > configuration.held / 4 * 3 && sortedBatch != appliedBatch }
+
+  /// Copies are freed from the oldest on, so one whose flow waits for something keeps those behind it. Before that fills the
+  /// hold, what is covered is moved to the front; what is not keeps its order.
+  @inline(never)
+  @usableFromInline
+  mutating func sortCoveredFirst() {
+    sortedBatch = appliedBatch
+    var place = heldTail
+    var position = heldTail
+    while position != heldHead {
+      position &-= 1
+      let copy = held[Int(position & heldMask)]
+      guard !isCovered(copy) else { continue }
+      place &-= 1
+      held[Int(position & heldMask)] = held[Int(place & heldMask)]
+      held[Int(place & heldMask)] = copy
+    }
+    mayFree = place != heldHead
+    counters.sorted &+= 1
   }
 
   @inlinable @inline(__always)

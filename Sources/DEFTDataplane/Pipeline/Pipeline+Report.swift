@@ -95,7 +95,8 @@ extension Pipeline {
           "pair \($0.pair): \($0.batchesInFlight) batches, \($0.pendingNow) pending, \($0.heldNow) held"
         }
         .joined(separator: "; "))
-    let unstamped = [DropReason.inputBufferFull, .flowTableFull, .noHeadroom].reduce(0) { $0 + (report.drops[$1] ?? 0) }
+    let unstamped = report.droppedUnstamped
+    check(report.mirrorLost == 0, "\(report.mirrorLost) stamped packets are missing in --stamped-out")
     check(
       report.received == report.stamped + unstamped,
       "received \(report.received) is not stamped \(report.stamped) plus dropped before stamping \(unstamped)")

@@ -53,5 +53,8 @@ public struct PipelineReport: Sendable {
 
   public init() {}
 
-  public var dropped: UInt64 { drops.values.reduce(0, &+) }
+  /// Received and dropped before stamping.
+  public var droppedUnstamped: UInt64 {
+    [DropReason.inputBufferFull, .flowTableFull, .noHeadroom].reduce(0) { $0 + (drops[$1] ?? 0) }
+  }
 }

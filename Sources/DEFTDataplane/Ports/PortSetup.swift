@@ -28,7 +28,7 @@ public struct PortSetup: ~Copyable {
     let doubles = configuration.duplicate > 0 ? 2 : 1
     let perPair =
       configuration.inputBuffer + replication.pending
-      + (replication.isReplicated ? replication.retained : replication.batch)
+      + (replication.isReplicated ? max(replication.retained, replication.held) : replication.batch)
       + 4096  // release ring
     let faults = configuration.stampers * configuration.pairs * 4 * (configuration.reorder + StamperStage.burst)
     let distributor = configuration.stampers > 1 ? configuration.inputBuffer : 0

@@ -81,7 +81,7 @@ struct StamperStage: ~Copyable {
     let limit = input.limit(now: now, received: received, credit: credit - markerCount, burst: Self.burst)
     let count = limit > 0 ? input.receive(into: burstIn, limit: limit) : 0
     guard count > 0 else {
-      if limit > 0 || isExhausted { fabric.flush() }
+      fabric.flush()
       return markerCount
     }
     received &+= UInt64(count)
@@ -123,6 +123,7 @@ struct StamperStage: ~Copyable {
         continue
       }
       let flowID = flow.pointee.flowID
+      flow.pointee.lastSeen = now
       guard fabric.takeCredit(fabric.pair(flowID)) else {
         inputBufferFull &+= 1
         dropped[droppedCount] = packet
@@ -132,7 +133,8 @@ struct StamperStage: ~Copyable {
       var stamp = template
       if _slowPath(input.usesCaptureTime) { stamp.time = input.captureTime(packet, otherwise: now) }
       stamp.flowID = flowID
-      stamp.counter = unit.take(flow, now: stamp.time)
+      // Idleness is a matter of the lcore's clock, whatever time the stamp carries.
+      stamp.counter = unit.take(flow, now: now)
       packet.pointee = PacketMetadata(
         time: stamp.time, flowID: flowID, counter: stamp.counter, layout: layouts[i])
       stamp.write(to: UnsafeMutableRawPointer(room))
@@ -191,7 +193,8 @@ struct StamperStage: ~Copyable {
     var word: UnsafeMutableRawPointer?
     while cd_ring_dequeue(ring, &word, 1) == 1 {
       let flowID = UInt32(UInt(bitPattern: word))
-      precondition(unit.closeCommitted(flowID), "a close was committed that this unit did not begin")
+      let wasClosing = unit.closeCommitted(flowID)
+      precondition(wasClosing, "a close was committed that this unit did not begin")
     }
   }
 
