@@ -90,6 +90,10 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "bench/ordering", swiftSettings: swiftSettings),
+    .executableTarget(
+      name: "deft-bench",
+      dependencies: ["DEFTCapture", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      path: "bench/driver", swiftSettings: swiftSettings),
 
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: swiftSettings),
     .testTarget(

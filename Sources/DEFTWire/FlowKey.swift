@@ -54,7 +54,8 @@ public struct FlowKey: Equatable, Sendable, BitwiseCopyable {
     if !isIPv4 {
       h = FlowKey.fold(h ^ b, c ^ 0xD6E8_FEB8_6659_FD93) ^ FlowKey.fold(d ^ seed, 0xA076_1D64_78BD_642F)
     }
-    return FlowKey.fold(h, 0xE703_7ED1_A0B4_28DB)
+    // `e` once more: the first product forgets it when `a` happens to be the seed.
+    return FlowKey.fold(h ^ e, 0xE703_7ED1_A0B4_28DB)
   }
 
   @inlinable @inline(__always)

@@ -110,5 +110,10 @@ enum Interruption {
       }
     }
     signal(SIGPIPE, SIG_IGN)
+    // Whoever started this process may have left them blocked.
+    var signals = sigset_t()
+    sigemptyset(&signals)
+    for number in [SIGINT, SIGTERM] { sigaddset(&signals, number) }
+    pthread_sigmask(SIG_UNBLOCK, &signals, nil)
   }
 }

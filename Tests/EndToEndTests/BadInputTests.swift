@@ -52,14 +52,14 @@ extension EndToEnd {
       Case("more memory than there is", says: "999999999 MiB", "replay --no-huge -m 999999999 -- in.pcap out.pcap"),
       Case("too little memory for the packets", says: "cannot create a pool", "replay --no-huge -m 16 -- in.pcap out.pcap"),
       Case("unknown EAL argument", says: "--no-such", "replay --no-such -- in.pcap out.pcap"),
-      Case("unknown lcore", says: "lcore 1023 unavailable", "replay -l 1023 -- in.pcap out.pcap"),
+      Case("unknown lcore", says: "lcore 127 unavailable", "replay -l 127 -- in.pcap out.pcap"),
       Case("unknown device", says: "net_nosuch0", "replay --vdev net_nosuch0 -- in.pcap out.pcap"),
       Case(
         "device that cannot be made", says: "No such device",
         "replay --vdev net_af_packet7,iface=nosuch -- port:net_af_packet7 out.pcap"),
       Case(
-        "port whose peer is not there", says: "port net_memif7",
-        "replay --vdev net_memif7,role=client,socket=peer.sock,socket-abstract=no -- port:net_memif7 out.pcap"),
+        "port whose peer is not there", says: "net_memif7",
+        "replay --vdev net_memif7,role=client,socket=deft-nobody -- port:net_memif7 out.pcap"),
     ]
 
     static let options = [
@@ -104,7 +104,7 @@ extension EndToEnd {
       Case("--clock capture repeated", says: "--loop 1", "--clock capture --loop 2"),
       Case("--loop of a port", says: "--loop is for captures", "--loop 2 port:x"),
       Case("unknown option", says: "--nosuch", "--nosuch"),
-      Case("one argument too many", says: "Unexpected argument", "x y"),
+      Case("one argument too many", says: "Unexpected argument", "x"),
     ]
 
     @Test("Files", arguments: files)

@@ -11,7 +11,7 @@ extension EndToEnd {
       "--flush-interval 10s", "--duplicate 1", "--duplicate 1 --reorder 64 --stampers 16 --buffer 40000",
       "--pairs 2 --stampers 2 --seed 18446744073709551615", "--flows 6291456",
       // A block to shuffle that is longer than what may be queued at a primary never filled.
-      "--reorder 2000", "--reorder 4096 --buffer 20000",
+      "--reorder 2000 --buffer 9000", "--reorder 4096 --buffer 20000",
       // The end of idle flows took the room of packets that had been received: they were dropped.
       "--idle-timeout 1ms --loop 4", "--idle-timeout 1ms --loop 4 --stampers 2 --reorder 64 --duplicate 0.02",
     ]
@@ -43,10 +43,11 @@ extension EndToEnd {
       #expect(first.pairs.map(\.primaryDigest) == second.pairs.map(\.primaryDigest))
     }
 
-    /// R16: at this rate every flow is idle between its packets, so a slot changes hands thousands of times.
+    /// R16: at this rate every flow is idle between its packets, so a slot changes hands thousands of times. Not with
+    /// `--reorder`: a flow that ends while its packets still wait to be shuffled may be overtaken by its next generation.
     @Test(
       "Flow generations used again and again", arguments: CaptureCase.named("tcpreplay-test.pcap"),
-      ["--pairs 1", "--pairs 2 --reorder 64 --duplicate 0.02"] as [OptionCase])
+      ["--pairs 1", "--pairs 2 --duplicate 0.02"] as [OptionCase])
     func generations(capture: CaptureCase, options: OptionCase) async throws {
       let churn: OptionCase = OptionCase(
         stringLiteral: options.text + " --idle-timeout 1ms --rate 10k --loop 100 --flows 1 --buffer 65536")
