@@ -107,5 +107,8 @@ let package = Package(
       swiftSettings: swiftSettings),
     .testTarget(
       name: "EndToEndTests", dependencies: ["deft", "NetworkFunctions", "TestSupport"], swiftSettings: swiftSettings),
+    .testTarget(
+      name: "BenchTests", dependencies: ["deft", "deft-bench", "deft-bench-ordering"], swiftSettings: swiftSettings),
+    .testTarget(name: "HotPathTests", exclude: ["Preload"], swiftSettings: swiftSettings),
   ]
 )

@@ -33,7 +33,8 @@ public final class ControlNode: Sendable {
   ///   - ownsCPU: no lcore runs on the control thread's CPU, so it may wait there for a vote.
   ///   - onThreadStart: runs once on the control thread before anything else, to name it and pin it to its CPU.
   public init(
-    nodeID: UInt32, host: String = "127.0.0.1", port: Int = 0, ownsCPU: Bool = false, logger: Logger = Logger(label: "deft.control"),
+    nodeID: UInt32, host: String = "127.0.0.1", port: Int = 0, ownsCPU: Bool = false,
+    logger: Logger = Logger(label: "deft.control"),
     onThreadStart: @escaping @Sendable () -> Void = {}
   ) throws {
     guard let doorbell = Doorbell() else { throw ControlError.noDescriptors }

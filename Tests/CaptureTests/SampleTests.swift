@@ -74,8 +74,7 @@ import Testing
   @Test func popularFlowsFollowZipf() throws {
     let (_, file) = try generate("a", SampleOptions(packets: 20_000, flows: 200))
     var counts: [[[UInt8]]: Int] = [:]
-    for packet in try #require(FrameReader(file)).frames.compactMap(FrameReader.parse) where packet.protocolNumber >= 0
-    {
+    for packet in try #require(FrameReader(file)).frames.compactMap(FrameReader.parse) where packet.protocolNumber >= 0 {
       counts[packet.flow, default: 0] += 1
     }
     let ranked = counts.values.sorted(by: >)

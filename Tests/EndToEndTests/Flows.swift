@@ -88,8 +88,10 @@ final class Traffic {
   ///   - sent: how many packets were sent, the capture being repeated as often as needed; nil: the capture once.
   ///   - passes: by position in the capture; frames that should be missing are false.
   ///   - allowsLoss: frames may be missing, but not out of order.
+  ///   - inAnyOrder: only which frames came out is compared.
   func defect(
-    of output: [CapturedFrame], sent: Int? = nil, passing passes: [Bool]? = nil, allowsLoss: Bool = false
+    of output: [CapturedFrame], sent: Int? = nil, passing passes: [Bool]? = nil, allowsLoss: Bool = false,
+    inAnyOrder: Bool = false
   ) -> String? {
     var found: [Int] = []
     for (position, frame) in output.enumerated() {
@@ -104,6 +106,7 @@ final class Traffic {
     if !allowsLoss, expected.count != found.count { return "\(found.count) frames came out instead of \(expected.count)" }
     for (flow, (wanted, got)) in zip(sequences(expected), sequences(found)).enumerated() where wanted != got {
       if allowsLoss, isSubsequence(got, of: wanted) { continue }
+      if inAnyOrder, got.sorted() == wanted.sorted() { continue }
       let place = zip(wanted, got).prefix { $0 == $1 }.count
       return "flow \(flowNames[flow]) differs at its packet \(place + 1): \(got.count) of \(wanted.count) packets"
         + (got.sorted() == wanted.sorted() ? ", in another order" : "")
@@ -119,6 +122,25 @@ final class Traffic {
     }
     return true
   }
+}
+
+/// Every frame once, every flow in order.
+func expectFaithful(
+  _ output: [CapturedFrame], to traffic: Traffic, sent: Int? = nil, options: OptionCase, _ run: DeftRun,
+  sourceLocation: SourceLocation = #_sourceLocation
+) {
+  let defect = traffic.defect(of: output, sent: sent)
+  guard defect != nil, options.text.contains("--idle-timeout"), options.pairs > 1 || options.text.contains("--reorder")
+  else {
+    #expect(defect == nil, "\(run)", sourceLocation: sourceLocation)
+    return
+  }
+  // The next generation of an idle flow has another flow ID, perhaps of another pair: its first packets can overtake the
+  // last ones of the generation before, if those are on their way for longer than the idle time-out.
+  withKnownIssue("a flow's next generation overtook the one before", isIntermittent: true) {
+    #expect(defect == nil, "\(run)", sourceLocation: sourceLocation)
+  }
+  #expect(traffic.defect(of: output, sent: sent, inAnyOrder: true) == nil, "\(run)", sourceLocation: sourceLocation)
 }
 
 /// A capture as an argument of a test.

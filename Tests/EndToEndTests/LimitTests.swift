@@ -44,10 +44,11 @@ extension EndToEnd {
     }
 
     /// R16: at this rate every flow is idle between its packets, so a slot changes hands thousands of times. Not with
-    /// `--reorder`: a flow that ends while its packets still wait to be shuffled may be overtaken by its next generation.
+    /// several pairs or `--reorder`: a flow that is closed after less time than its packets take through the pipeline may be
+    /// overtaken by its next generation, which can be another pair's.
     @Test(
       "Flow generations used again and again", arguments: CaptureCase.named("tcpreplay-test.pcap"),
-      ["--pairs 1", "--pairs 2 --duplicate 0.02"] as [OptionCase])
+      ["", "--duplicate 0.02"] as [OptionCase])
     func generations(capture: CaptureCase, options: OptionCase) async throws {
       let churn: OptionCase = OptionCase(
         stringLiteral: options.text + " --idle-timeout 1ms --rate 10k --loop 100 --flows 1 --buffer 65536")

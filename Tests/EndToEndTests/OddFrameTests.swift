@@ -58,7 +58,9 @@ extension EndToEnd {
         malformed + [[0xab], arp] + experimental(1, 13, 14, 60, 1514, 2049, 9216)
           + (0..<40).map { CaptureBytes.udp(length: 60 + $0 * 200, port: UInt16(1000 + $0 % 3), number: $0) }),
     ]
-    static let options: [OptionCase] = ["", "--pairs 2 --stampers 2 --reorder 64 --duplicate 0.5 --batch 64 --window 4 --state-clock 256 --buffer 1024"]
+    static let options: [OptionCase] = [
+      "", "--pairs 2 --stampers 2 --reorder 64 --duplicate 0.5 --batch 64 --window 4 --state-clock 256 --buffer 1024",
+    ]
 
     @Test("Come out as they went in", arguments: kinds, options)
     func once(kind: Kind, options: OptionCase) async throws {

@@ -37,7 +37,8 @@ extension EndToEnd {
       let run = try await Deft.replay(
         try Traffic.of(capture.file).path, "none",
         ["--replication", "off", "--idle-timeout", "1ms", "--loop", "20"], in: directory)
-      #expect(try expectSound(run, pairs: 1).flowsClosed > 1024, "\(run)")
+      #expect(run.status == 0, "\(run)")
+      #expect(try run.summary().flowsClosed > 1024, "\(run)")
     }
   }
 }

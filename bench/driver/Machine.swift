@@ -13,7 +13,9 @@ enum Machine {
   static var cpus: [Int] {
     let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
     // `Cpus_allowed_list:	0-1,4`
-    let list = status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list:") }?.split(whereSeparator: \.isWhitespace).last
+    let list = status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list:") }?.split(
+      whereSeparator: \.isWhitespace
+    ).last
     let found = (list ?? "").split(separator: ",").flatMap { range -> [Int] in
       let ends = range.split(separator: "-").compactMap { Int($0) }
       guard let first = ends.first, let last = ends.last else { return [] }

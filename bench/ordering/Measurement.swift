@@ -40,8 +40,11 @@ struct Measurement {
       // A B, then B A: neither is always the first.
       let both =
         run % 2 == 0
-        ? (try once(SwiftSide.self, setup, arena, memory, seed: seed), try once(CSide.self, setup, arena, memory, seed: seed))
-        : swapped(try once(CSide.self, setup, arena, memory, seed: seed), try once(SwiftSide.self, setup, arena, memory, seed: seed))
+        ? (
+          try once(SwiftSide.self, setup, arena, memory, seed: seed), try once(CSide.self, setup, arena, memory, seed: seed)
+        )
+        : swapped(
+          try once(CSide.self, setup, arena, memory, seed: seed), try once(SwiftSide.self, setup, arena, memory, seed: seed))
       try compare(both.0.outcome, both.1.outcome)
       swift.append(both.0.cycles)
       c.append(both.1.cycles)

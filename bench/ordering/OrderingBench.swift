@@ -18,7 +18,8 @@ struct OrderingBench: ParsableCommand {
   var packets = 4_194_304
   @Option(help: "Seed of the order of flows.")
   var seed: UInt64 = 1
-  @Option(name: .customLong("out-of-order"), help: "Share of packets that change places with a later one of their flow (0…0.5).")
+  @Option(
+    name: .customLong("out-of-order"), help: "Share of packets that change places with a later one of their flow (0…0.5).")
   var outOfOrder = 0.0
   @Option(help: "Only this number of flows, in thousands (1, 64 or 1024).")
   var kiloflows: Int?
@@ -35,7 +36,9 @@ struct OrderingBench: ParsableCommand {
   func run() throws {
     // A pool as small as what is in flight: a few state clocks, and the window.
     let memory = PacketMemory(count: 16_384)
-    print("# ordering: \(smoke ? "smoke run, figures mean nothing" : "\(runs) runs of \(packets) packets each, medians"); seed \(seed), out of order \(outOfOrder)")
+    print(
+      "# ordering: \(smoke ? "smoke run, figures mean nothing" : "\(runs) runs of \(packets) packets each, medians"); seed \(seed), out of order \(outOfOrder)"
+    )
     for (name, flows) in [("1k", 1 << 10), ("64k", 1 << 16), ("1m", 1 << 20)] {
       if let kiloflows, kiloflows << 10 != flows { continue }
       let figures = try Measurement(

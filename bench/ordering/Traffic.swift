@@ -70,6 +70,7 @@ struct Traffic: ~Copyable {
     packet.pointee = PacketMetadata(
       time: time, flowID: layout.first(unit: 0, slot: flow), counter: counter, layout: PacketMemory.layout)
     let frame = UnsafeMutableRawPointer(mutating: MbufStorage.view(of: packet).frame)
-    frame.storeBytes(of: UInt8(truncatingIfNeeded: 1 << (time >> 8 & 7)), toByteOffset: PacketMemory.tcpFlagsOffset, as: UInt8.self)
+    frame.storeBytes(
+      of: UInt8(truncatingIfNeeded: 1 << (time >> 8 & 7)), toByteOffset: PacketMemory.tcpFlagsOffset, as: UInt8.self)
   }
 }

@@ -26,7 +26,8 @@ struct WorkerSetup {
       window: UInt32(replication.window), dry_window: UInt32(replication.dryWindow),
       state_clock_packets: UInt32(replication.stateClockPackets), flush_interval: replication.flushInterval,
       state_clock_interval: replication.stateClockInterval, retained: UInt32(replication.retained),
-      pending: UInt32(replication.pending), pending_per_flow: UInt32(replication.pendingPerFlow), state_clock_flows: UInt32(replication.stateClockFlows),
+      pending: UInt32(replication.pending), pending_per_flow: UInt32(replication.pendingPerFlow),
+      state_clock_flows: UInt32(replication.stateClockFlows),
       index_bits: layout.unitBits + layout.slotBits, close_capacity: UInt32(closeCapacity),
       prepare_bytes: UInt64(prepareBytes), commit_bytes: UInt64(commitBytes), vote_bytes: UInt64(voteBytes))
   }

@@ -22,8 +22,7 @@ import DEFTWire
 ///
 /// What differs from the paper: processing goes on while up to `window` batches are in flight; state clocks are cumulative
 /// over several batches; a batch also closes when the input runs dry or after `flushInterval`.
-public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, Log: MessageLog & ~Copyable>: ~Copyable
-{
+public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, Log: MessageLog & ~Copyable>: ~Copyable {
   @usableFromInline let function: Function
   public let configuration: ReplicationConfiguration
   @usableFromInline let flows: FlowStateTable<Function.State>
