@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 /// Everything that a worker lcore may run, found by following the calls from its loop, is free of reference counting,
@@ -7,9 +8,11 @@ import Testing
   .enabled(if: ReleaseBinary.path != nil, ReleaseBinary.missing),
   .enabled(if: Command.find("objdump") != nil, "objdump is not installed (Debian: binutils)"))
 struct WorkerSymbolTests {
+  /// Read once: the disassembly is long.
+  private static let read = Result { try CallGraph(disassembling: ReleaseBinary.path!) }
   private let graph: CallGraph
 
-  init() throws { graph = try CallGraph(disassembling: ReleaseBinary.path!) }
+  init() throws { graph = try Self.read.get() }
 
   /// The loop, once for each NF: `LcoreLoop.loop`, specialised (a mangled name ending in Tg5).
   private var loops: [String] {
@@ -38,6 +41,10 @@ struct WorkerSymbolTests {
   @Test("nothing that a worker can call allocates, counts references or looks up types")
   func clean() {
     let reached = graph.reachable(from: loops)
+    print("looked at \(reached.count) symbols that worker lcores may run (DEFT_LIST_SYMBOLS=1 lists them)")
+    if ProcessInfo.processInfo.environment["DEFT_LIST_SYMBOLS"] == "1" {
+      print(reached.keys.sorted().joined(separator: "\n"))
+    }
     for symbol in reached.keys where Self.isForbidden(symbol) {
       Issue.record("a worker calls \(symbol): \(way(to: symbol, reached))")
     }
