@@ -83,7 +83,7 @@ extension EndToEnd {
       #expect(summary.packets.received == times * traffic.frames.count, "\(run)")
       #expect(summary.packets.droppedUnstamped == 0, "\(run)")
       let output = try CaptureReader.read(directory.url("out.pcap"))
-      #expect(traffic.defect(of: output, sent: summary.packets.received) == nil, "\(run)")
+      expectFaithful(output, to: traffic, sent: summary.packets.received, options: options, run)
       return summary
     }
   }
