@@ -37,7 +37,10 @@ lint: setup
 bench: build
 	@command -v dpdk-testpmd >/dev/null || { [ "$$(id -u)" = 0 ] && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq dpdk-dev; } || \
 	  echo "# no dpdk-testpmd: its figures are left out (sudo apt-get install dpdk-dev)"
-	swift run -c release deft-bench
+	swift build -c release --product deft-bench-ordering
+	swift build -c release --product deft-bench
+	.build/release/deft-bench-ordering
+	.build/release/deft-bench
 
 # 1 GiB of 2 MiB pages until the next boot.
 hugepages:

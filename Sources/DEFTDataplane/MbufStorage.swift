@@ -7,7 +7,7 @@ public enum MbufStorage: PacketStorage {
   @inlinable @inline(__always)
   public static func view(of packet: Packet) -> PacketView {
     PacketView(
-      frame: UnsafeRawPointer(cd_frame(packet)) + Stamp.byteCount,
+      frame: UnsafeRawPointer(cd_frame(packet).unsafelyUnwrapped) + Stamp.byteCount,
       length: Int(cd_frame_length(packet)) - Stamp.byteCount,
       contiguous: Int(cd_frame_contiguous(packet)) - Stamp.byteCount,
       layout: packet.pointee.layout)

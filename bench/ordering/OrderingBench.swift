@@ -13,9 +13,9 @@ struct OrderingBench: ParsableCommand {
       """)
 
   @Option(help: "Runs of each language.")
-  var runs = 11
+  var runs = 31
   @Option(help: "Timed packets of a run.")
-  var packets = 4_194_304
+  var packets = 1_048_576
   @Option(help: "Seed of the order of flows.")
   var seed: UInt64 = 1
   @Option(
