@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -42,7 +43,11 @@ static inline void *packet_of(const struct rte_mbuf *mbuf) {
 
 // ---- environment abstraction layer ----------------------------------------------------------------------------
 
+// EAL leaves its directory under /var/run/dpdk behind. Registered before EAL starts, so called after the telemetry has
+// removed its sockets; what is not empty stays.
+static void remove_runtime_directory(void) { rmdir(rte_eal_get_runtime_dir()); }
 int cd_eal_init(int argc, char **argv) {
+  atexit(remove_runtime_directory);
   int parsed = rte_eal_init(argc, argv);
   return parsed < 0 ? -rte_errno : parsed;
 }

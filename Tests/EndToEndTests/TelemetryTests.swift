@@ -34,6 +34,18 @@ extension EndToEnd {
       #expect(try run.summary().violations == [], "\(run)")
     }
 
+    /// EAL's files are many MiB for each run without hugepages.
+    @Test("Leaves nothing behind in EAL's directory", arguments: [[], ["--no-huge"]])
+    func nothingLeft(eal: [String]) async throws {
+      let directory = try WorkDirectory()
+      let capture = try #require(CaptureCase.named("tcpreplay-test.pcap").first)
+      let prefix = "deft-e2e-left-\(getpid())"
+      let run = try await Deft.replay(
+        capture.file.path, "none", eal: eal + ["--file-prefix", prefix], in: directory)
+      try expectSound(run, pairs: 1)
+      #expect(!FileManager.default.fileExists(atPath: TelemetrySocket.directory(prefix)), "\(run)")
+    }
+
     private func sum(_ name: String, _ entries: [String: [String: Int]]) -> Int {
       entries.values.reduce(0) { $0 + ($1[name] ?? 0) }
     }
@@ -46,16 +58,18 @@ final class TelemetrySocket {
   private let longest: Int
 
   /// Where EAL puts its run-time files.
-  private static func path(_ prefix: String) -> String {
+  static func directory(_ prefix: String) -> String {
     let runtime = ProcessInfo.processInfo.environment["XDG_RUNTIME_DIR"]
     let base = Machine.isRoot ? "/var/run" : runtime ?? "/tmp"
-    return "\(base)/dpdk/\(prefix)/dpdk_telemetry.v2"
+    return "\(base)/dpdk/\(prefix)"
   }
 
   static func connect(prefix: String, within seconds: Double) async throws -> TelemetrySocket? {
     let end = ContinuousClock.now + .seconds(seconds)
     while ContinuousClock.now < end {
-      if let socket = TelemetrySocket(path(prefix)), (try? socket.ask("/deft/lcores")) != nil { return socket }
+      if let socket = TelemetrySocket(directory(prefix) + "/dpdk_telemetry.v2"), (try? socket.ask("/deft/lcores")) != nil {
+        return socket
+      }
       try await Task.sleep(for: .milliseconds(20))
     }
     return nil

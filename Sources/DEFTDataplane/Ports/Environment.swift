@@ -62,6 +62,8 @@ public struct Environment: Sendable {
       hugepages = freeHugepageBytes() >= memory.hugepages
       arguments.append(hugepages ? "--in-memory" : "--no-huge")
     }
+    // Nobody shares this process's memory; otherwise a file of its ordinary pages' size stays behind in /var/run.
+    if !hugepages, !names("--no-shconf", "--proc-type") { arguments.append("--no-shconf") }
     if !names("-m", "--socket-mem") {
       arguments += ["-m", String(mebibytes(hugepages ? memory.hugepages : memory.ordinary))]
     }
