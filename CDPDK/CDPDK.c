@@ -88,7 +88,6 @@ void *cd_memory_zeroed(uint64_t bytes) {
 #endif
   return start;
 }
-void cd_memory_free(void *memory, uint64_t bytes) { munmap(memory, rounded(bytes)); }
 
 // ---- lcores ---------------------------------------------------------------------------------------------------
 
@@ -117,7 +116,6 @@ void cd_sleep_us(unsigned microseconds) {
   struct timespec time = {.tv_sec = microseconds / 1000000, .tv_nsec = (long)(microseconds % 1000000) * 1000};
   nanosleep(&time, NULL);
 }
-unsigned cd_current_lcore(void) { return rte_lcore_id(); }
 
 int cd_thread_set_cpus(const int *cpus, unsigned count) {
   cpu_set_t set;
@@ -151,8 +149,6 @@ cd_pool *cd_pool_create(const char *name, uint32_t packets, uint32_t per_lcore_c
   return (cd_pool *)pool;
 }
 uint32_t cd_pool_in_use(const cd_pool *pool) { return rte_mempool_in_use_count((const struct rte_mempool *)pool); }
-uint32_t cd_pool_size(const cd_pool *pool) { return ((const struct rte_mempool *)pool)->size; }
-void cd_pool_free(cd_pool *pool) { rte_mempool_free((struct rte_mempool *)pool); }
 
 // ---- ports ----------------------------------------------------------------------------------------------------
 
@@ -162,7 +158,6 @@ int cd_port_by_name(const char *name) {
   uint16_t port;
   return rte_eth_dev_get_port_by_name(name, &port) == 0 ? (int)port : -1;
 }
-unsigned cd_port_count(void) { return rte_eth_dev_count_avail(); }
 bool cd_port_exists(uint16_t port) { return rte_eth_dev_is_valid_port(port); }
 int cd_port_name(uint16_t port, char *buffer, unsigned capacity) {
   char name[RTE_ETH_NAME_MAX_LEN];
@@ -172,7 +167,6 @@ int cd_port_name(uint16_t port, char *buffer, unsigned capacity) {
   buffer[capacity - 1] = 0;
   return 0;
 }
-int cd_port_socket(uint16_t port) { return rte_eth_dev_socket_id(port); }
 
 int cd_port_limits(uint16_t port, struct cd_port_limits *limits) {
   struct rte_eth_dev_info info;
@@ -411,7 +405,6 @@ uint32_t cd_ring_dequeue(cd_ring *ring, void **entries, uint32_t n) {
 }
 uint32_t cd_ring_free_count(const cd_ring *ring) { return rte_ring_free_count((const struct rte_ring *)ring); }
 uint32_t cd_ring_count(const cd_ring *ring) { return rte_ring_count((const struct rte_ring *)ring); }
-void cd_ring_free(cd_ring *ring) { rte_ring_free((struct rte_ring *)ring); }
 
 // ---- telemetry ------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,6 @@ uint64_t cd_tsc_hz(void);
 uint64_t cd_wall_clock_ns(void);
 // Zeroed memory, cache-line aligned, on transparent huge pages where the kernel grants them; for tables, never for DMA.
 void *cd_memory_zeroed(uint64_t bytes);
-void cd_memory_free(void *memory, uint64_t bytes);
 static inline void cd_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
 static inline void cd_pause(void) {
 #if defined(__x86_64__)
@@ -43,7 +42,6 @@ int cd_lcore_launch(unsigned lcore, cd_lcore_function function, void *argument);
 int cd_lcore_wait(unsigned lcore);
 void cd_lcore_yield(void);
 void cd_sleep_us(unsigned microseconds);
-unsigned cd_current_lcore(void);
 // Lets the calling (non-EAL) thread run on every CPU in `cpus`; 0 or -errno.
 int cd_thread_set_cpus(const int *cpus, unsigned count);
 // CPUs the process was started with (sched_getaffinity at the first call).
@@ -55,8 +53,6 @@ typedef struct cd_pool cd_pool;
 // data_room: bytes per buffer without headroom. NULL on failure, *error = negative errno.
 cd_pool *cd_pool_create(const char *name, uint32_t packets, uint32_t per_lcore_cache, uint32_t data_room, int *error);
 uint32_t cd_pool_in_use(const cd_pool *pool);
-uint32_t cd_pool_size(const cd_pool *pool);
-void cd_pool_free(cd_pool *pool);
 
 // ---- ports ----------------------------------------------------------------------------------------------------
 // Creates a virtual device ("net_pcap_source", "rx_pcap=...,infinite_rx=1"). 0 or negative errno.
@@ -64,10 +60,8 @@ int cd_device_create(const char *name, const char *arguments);
 int cd_device_remove(const char *name);
 // Port number, or -1 if no port has that name.
 int cd_port_by_name(const char *name);
-unsigned cd_port_count(void);
 bool cd_port_exists(uint16_t port);
 int cd_port_name(uint16_t port, char *buffer, unsigned capacity);
-int cd_port_socket(uint16_t port);
 struct cd_port_limits {
   uint16_t max_rx_queues;
   uint16_t max_tx_queues;
@@ -141,7 +135,6 @@ uint32_t cd_ring_enqueue(cd_ring *ring, void *const *entries, uint32_t n);
 uint32_t cd_ring_dequeue(cd_ring *ring, void **entries, uint32_t n);
 uint32_t cd_ring_free_count(const cd_ring *ring);
 uint32_t cd_ring_count(const cd_ring *ring);
-void cd_ring_free(cd_ring *ring);
 
 // ---- telemetry (dpdk-telemetry.py) ------------------------------------------------------------------------------------
 typedef struct cd_telemetry_data cd_telemetry_data;

@@ -31,7 +31,6 @@ struct EgressStage: ~Copyable {
   private var outgoingTail = 0
   private var unacknowledged = 0
   private let unwanted: UnsafeMutablePointer<Packet>
-  private let outgoingCapacity: Int
   private(set) var transmitted: UInt64 = 0
   /// Times the port took less than it was given.
   private(set) var portFull: UInt64 = 0
@@ -58,8 +57,7 @@ struct EgressStage: ~Copyable {
     packets = .allocate(capacity: Self.burst)
     unwanted = .allocate(capacity: Self.burst)
     // Everything that egress holds may be let go by one packet.
-    outgoingCapacity = Self.burst + holdCapacity
-    outgoing = .allocate(capacity: outgoingCapacity)
+    outgoing = .allocate(capacity: Self.burst + holdCapacity)
   }
 
   /// Moves one burst. Returns how many packets it moved.
