@@ -265,8 +265,17 @@ int cd_port_counters(uint16_t port, struct cd_port_counters *counters) {
 
 // ---- bursts ---------------------------------------------------------------------------------------------------
 
+static inline void set_references(struct rte_mbuf *mbuf, uint16_t references) {
+  if (likely(mbuf->nb_segs == 1)) {
+    rte_mbuf_refcnt_set(mbuf, references);
+    return;
+  }
+  // Freeing a chain gives up one reference of every segment.
+  for (; mbuf; mbuf = mbuf->next) rte_mbuf_refcnt_set(mbuf, references);
+}
+
 uint16_t cd_rx_burst(uint16_t port, uint16_t queue, void **packets, const uint8_t **frames, uint32_t *lengths,
-                     uint32_t *contiguous, uint16_t n) {
+                     uint32_t *contiguous, uint16_t n, uint16_t references) {
   struct rte_mbuf **mbufs = (struct rte_mbuf **)packets;
   uint16_t count = rte_eth_rx_burst(port, queue, mbufs, n);
   for (uint16_t i = 0; i < count; i++) {
@@ -275,6 +284,7 @@ uint16_t cd_rx_burst(uint16_t port, uint16_t queue, void **packets, const uint8_
     rte_prefetch0(frames[i]);
     lengths[i] = mbuf->pkt_len;
     contiguous[i] = mbuf->data_len;
+    set_references(mbuf, references);
     packets[i] = packet_of(mbuf);
   }
   return count;
@@ -293,12 +303,6 @@ uint64_t cd_rx_timestamp_ns(const void *packet) {
   return *RTE_MBUF_DYNFIELD(mbuf, timestamp_offset, rte_mbuf_timestamp_t *) * 1000;  // net_pcap gives microseconds
 }
 
-void cd_strip(void **packets, uint32_t n, uint16_t strip) {
-  for (uint32_t i = 0; i < n; i++) {
-    if (i + 8 < n) rte_prefetch0(mbuf_of(packets[i + 8]));
-    rte_pktmbuf_adj(mbuf_of(packets[i]), strip);
-  }
-}
 uint16_t cd_tx_burst(uint16_t port, uint16_t queue, void **packets, uint16_t n) {
   struct rte_mbuf *mbufs[64];
   uint16_t sent = 0;
@@ -312,24 +316,8 @@ uint16_t cd_tx_burst(uint16_t port, uint16_t queue, void **packets, uint16_t n) 
   return sent;
 }
 
-static inline void set_references(struct rte_mbuf *mbuf, uint16_t references) {
-  if (likely(mbuf->nb_segs == 1)) {
-    rte_mbuf_refcnt_set(mbuf, references);
-    return;
-  }
-  // Freeing a chain gives up one reference of every segment.
-  for (; mbuf; mbuf = mbuf->next) rte_mbuf_refcnt_set(mbuf, references);
-}
-void cd_prepend(void **packets, uint8_t **stamps, uint32_t n, uint16_t bytes, uint16_t references) {
-  for (uint32_t i = 0; i < n; i++) {
-    struct rte_mbuf *mbuf = mbuf_of(packets[i]);
-    stamps[i] = (uint8_t *)rte_pktmbuf_prepend(mbuf, bytes);
-    if (likely(stamps[i] != NULL)) set_references(mbuf, references);
-  }
-}
-void cd_retain(void **packets, uint32_t n) {
-  for (uint32_t i = 0; i < n; i++)
-    for (struct rte_mbuf *mbuf = mbuf_of(packets[i]); mbuf; mbuf = mbuf->next) rte_mbuf_refcnt_update(mbuf, 1);
+void cd_set_references(void **packets, uint32_t n, uint16_t references) {
+  for (uint32_t i = 0; i < n; i++) set_references(mbuf_of(packets[i]), references);
 }
 
 static void release_chain(struct rte_mbuf *mbuf, uint16_t references) {
@@ -371,8 +359,24 @@ void cd_release(void **packets, uint32_t n, uint16_t references, bool shared) {
   put_back(last, count);
 }
 
+// rte_pktmbuf_copy refuses a packet without a byte, as close markers are.
+static struct rte_mbuf *copy_of(const void *packet, cd_pool *pool) {
+  struct rte_mbuf *mbuf = mbuf_of(packet);
+  if (mbuf->pkt_len == 0) return rte_pktmbuf_alloc((struct rte_mempool *)pool);
+  return rte_pktmbuf_copy(mbuf, (struct rte_mempool *)pool, 0, UINT32_MAX);
+}
+void *cd_copy_behind_header(const void *packet, cd_pool *pool, uint16_t bytes, uint8_t **room) {
+  struct rte_mbuf *copy = copy_of(packet, pool);
+  if (!copy) return NULL;
+  *room = (uint8_t *)rte_pktmbuf_prepend(copy, bytes);
+  if (*room == NULL) {
+    rte_pktmbuf_free(copy);
+    return NULL;
+  }
+  return packet_of(copy);
+}
 void *cd_copy(const void *packet, cd_pool *pool, uint16_t references) {
-  struct rte_mbuf *copy = rte_pktmbuf_copy(mbuf_of(packet), (struct rte_mempool *)pool, 0, UINT32_MAX);
+  struct rte_mbuf *copy = copy_of(packet, pool);
   if (!copy) return NULL;
   memcpy(packet_of(copy), packet, CD_METADATA_BYTES);
   set_references(copy, references);

@@ -84,25 +84,24 @@ int cd_port_counters(uint16_t port, struct cd_port_counters *counters);
 
 // ---- bursts ---------------------------------------------------------------------------------------------------
 // Receives up to n packets. frames[i]: first byte of the frame, contiguous[i]: bytes readable there (first segment),
-// lengths[i]: bytes of the whole frame. Prefetches the frames. Clears nothing in the metadata block.
+// lengths[i]: bytes of the whole frame. Prefetches the frames. Clears nothing in the metadata block. Each packet has
+// `references` holders from the start.
 uint16_t cd_rx_burst(uint16_t port, uint16_t queue, void **packets, const uint8_t **frames, uint32_t *lengths,
-                     uint32_t *contiguous, uint16_t n);
+                     uint32_t *contiguous, uint16_t n, uint16_t references);
 // net_pcap's own receive timestamp (ns); 0 where the port gave none.
 uint64_t cd_rx_timestamp_ns(const void *packet);
-// Transmits; with strip > 0 first takes that many bytes off the front. Returns how many the port took; the strip of
-// the others has happened (pass strip 0 when trying again).
-void cd_strip(void **packets, uint32_t n, uint16_t strip);
+// Transmits. Returns how many the port took.
 uint16_t cd_tx_burst(uint16_t port, uint16_t queue, void **packets, uint16_t n);
-// Makes room for `bytes` in front of each frame and sets every reference count to `references`. stamps[i] is the first
-// byte of the room, or NULL if the packet has no headroom (its count is untouched).
-void cd_prepend(void **packets, uint8_t **stamps, uint32_t n, uint16_t bytes, uint16_t references);
-// One more holder for each packet.
-void cd_retain(void **packets, uint32_t n);
+// Sets every reference count to `references`.
+void cd_set_references(void **packets, uint32_t n, uint16_t references);
 // Gives up `references` of each packet, freeing those that nobody holds. `shared`: other lcores may hold them too
 // (atomic); otherwise all holders run on the calling lcore and the count is plain arithmetic.
 void cd_release(void **packets, uint32_t n, uint16_t references, bool shared);
 // A deep copy, metadata included, with `references` holders; NULL when the pool is empty.
 void *cd_copy(const void *packet, cd_pool *pool, uint16_t references);
+// A deep copy of the frame alone, behind `bytes` bytes of room for a header; one holder. *room is where the header goes.
+// NULL when the pool is empty or has no headroom.
+void *cd_copy_behind_header(const void *packet, cd_pool *pool, uint16_t bytes, uint8_t **room);
 // An empty packet of `bytes` bytes (contents undefined) with `references` holders; NULL when the pool is empty.
 void *cd_new_packet(cd_pool *pool, uint16_t bytes, uint16_t references);
 

@@ -20,7 +20,7 @@ final class ControlLoop: @unchecked Sendable {
   private static let patience = TimeAmount.milliseconds(1)
   /// Under load the rings are looked at this often, and nobody is woken: a wake-up costs the lcore that rings several
   /// microseconds, which at full speed are a hundred packets.
-  private static let loadedInterval = TimeAmount.microseconds(25)
+  private static let loadedInterval = TimeAmount.microseconds(50)
   /// How long a vote is waited for.
   private static let lingering = TimeAmount.microseconds(12)
   /// Looks that may find nothing before the doorbell is trusted again.

@@ -132,7 +132,11 @@ final class PeerConnection: ChannelDuplexHandler, @unchecked Sendable {
       return terminate()
     }
     advance(unwrapInboundIn(data))
-    if case .secondary(let pair) = phase { loop.linger(for: pair) }
+    switch phase {
+    case .secondary(let pair): loop.linger(for: pair)
+    case .primary: loop.pump()
+    default: break
+    }
   }
 
   /// The lcore may have made room. True if something moved.

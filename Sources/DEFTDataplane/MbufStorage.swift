@@ -2,14 +2,15 @@ import CDPDK
 import DEFTCore
 import DEFTWire
 
-/// The core's packets, in mbufs: the metadata block is a dynamic field, the frame starts behind the stamp.
+/// The core's packets, in mbufs: the metadata block, which holds the stamp, is a dynamic field;
+/// the data is the frame as it was received.
 public enum MbufStorage: PacketStorage {
   @inlinable @inline(__always)
   public static func view(of packet: Packet) -> PacketView {
     PacketView(
-      frame: UnsafeRawPointer(cd_frame(packet).unsafelyUnwrapped) + Stamp.byteCount,
-      length: Int(cd_frame_length(packet)) - Stamp.byteCount,
-      contiguous: Int(cd_frame_contiguous(packet)) - Stamp.byteCount,
+      frame: UnsafeRawPointer(cd_frame(packet).unsafelyUnwrapped),
+      length: Int(cd_frame_length(packet)),
+      contiguous: Int(cd_frame_contiguous(packet)),
       layout: packet.pointee.layout)
   }
   @inlinable @inline(__always)

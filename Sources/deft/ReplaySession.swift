@@ -134,9 +134,9 @@ struct ReplaySession<Function: NetworkFunction> {
       plan.preload = options.loop != 1 || options.rate != .max
       // Of a frame that lies in several buffers net_pcap writes no more than 16,128 bytes, the stamp among them.
       let isLong = summary.largestFrame > 16_000
-      // A frame that is kept in memory lies in one buffer, too.
-      // 64: a doubled packet has its stamp there, not in the headroom.
-      if plan.preload || isLong { plan.dataRoom = max(2048, (summary.largestFrame + 64 + 63) & ~63) }
+      // A frame that is kept in memory lies in one buffer, too. No longer than the frames ask for: the closer together the
+      // packets in flight lie, the fewer pages they touch.
+      if plan.preload || isLong { plan.dataRoom = max(256, (summary.largestFrame + 63) & ~63) }
       guard summary.largestFrame <= SourcePlan.longestFrame else {
         throw CommandFailure(
           "\(path): a frame of \(summary.largestFrame) bytes is longer than \(SourcePlan.longestFrame), the most that a packet buffer holds; leave it out, or capture without segmentation offload"

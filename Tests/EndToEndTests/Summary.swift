@@ -16,7 +16,7 @@ struct Summary: Decodable {
 
     /// Dropped before they had a stamp: the only packets that may be missing behind the NF.
     var droppedUnstamped: Int {
-      ["input_buffer_full", "flow_table_full", "no_headroom"].reduce(0) { $0 + (dropsByReason[$1] ?? 0) }
+      ["input_buffer_full", "flow_table_full"].reduce(0) { $0 + (dropsByReason[$1] ?? 0) }
     }
   }
   struct Lcore: Decodable {

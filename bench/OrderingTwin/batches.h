@@ -3,7 +3,7 @@
 #include "ordering.h"
 
 static inline bool ot_is_lightly_loaded(const ot_primary *p) {
-  return !p->last_batch_was_full || ot_in_flight(p) <= p->configuration.dry_window;
+  return !p->last_batch_was_full;
 }
 
 // Copies the state of every flow touched since the last state clock, as of the batch closed just now.

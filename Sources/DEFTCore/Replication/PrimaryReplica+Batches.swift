@@ -63,10 +63,10 @@ extension PrimaryReplica where Log: ~Copyable {
     counters.batchesPrepared &+= 1
   }
 
-  /// Batches are closed before they are full, or few are in flight: each counts for latency. Under load messages are
-  /// better gathered, because waking a control thread costs more than the message.
+  /// Batches are closed before they are full: each counts for latency. Under load messages are better gathered, because
+  /// waking a control thread costs the lcore more than the message.
   @inlinable @inline(__always)
-  public var isLightlyLoaded: Bool { !lastBatchWasFull || batchesInFlight <= configuration.dryWindow }
+  public var isLightlyLoaded: Bool { !lastBatchWasFull }
 
   // MARK: state clocks
 

@@ -22,8 +22,6 @@ public enum DropReason: String, CaseIterable, Sendable {
   case inputBufferFull = "input_buffer_full"
   /// No slot for a new flow; before stamping.
   case flowTableFull = "flow_table_full"
-  /// The port left no room in front of the frame for the stamp; before stamping.
-  case noHeadroom = "no_headroom"
   /// A copy that the replica had seen already.
   case duplicate
   /// A packet of a flow generation that has ended.

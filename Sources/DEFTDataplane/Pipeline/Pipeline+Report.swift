@@ -44,7 +44,6 @@ extension Pipeline {
       report.injectedDuplicates += doubles.primary + doubles.secondary
       drop(.inputBufferFull, stamper.pointee.inputBufferFull)
       drop(.flowTableFull, stamper.pointee.flowTableFull)
-      drop(.noHeadroom, stamper.pointee.noHeadroom)
     }
     for pair in primaries.indices {
       let primary = primaries[pair].pointee.replica.counters

@@ -55,6 +55,6 @@ public struct PipelineReport: Sendable {
 
   /// Received and dropped before stamping.
   public var droppedUnstamped: UInt64 {
-    [DropReason.inputBufferFull, .flowTableFull, .noHeadroom].reduce(0) { $0 + (drops[$1] ?? 0) }
+    [DropReason.inputBufferFull, .flowTableFull].reduce(0) { $0 + (drops[$1] ?? 0) }
   }
 }

@@ -49,7 +49,7 @@ struct ReceivedBurst: ~Copyable {
   }
 
   @inline(__always)
-  func receive(port: UInt16, queue: UInt16, limit: Int) -> Int {
-    Int(cd_rx_burst(port, queue, handles(packets), frames, lengths, contiguous, UInt16(limit)))
+  func receive(port: UInt16, queue: UInt16, limit: Int, references: UInt16) -> Int {
+    Int(cd_rx_burst(port, queue, handles(packets), frames, lengths, contiguous, UInt16(limit), references))
   }
 }

@@ -3,7 +3,7 @@ import DEFTCore
 import DEFTWire
 import Synchronization
 
-/// Egress on an lcore: follows each flow's chain (R1), strips the stamp, transmits, and acknowledges to each primary (R2).
+/// Egress on an lcore: follows each flow's chain (R1), transmits, and acknowledges to each primary (R2).
 @usableFromInline
 struct EgressStage: ~Copyable {
   static let burst = 32
@@ -25,7 +25,7 @@ struct EgressStage: ~Copyable {
   var latency = LatencyHistogram()
 
   private let packets: UnsafeMutablePointer<Packet>
-  /// Stripped, waiting for the port to take them; only of `nextPair`.
+  /// Waiting for the port to take them; only of `nextPair`.
   private let outgoing: UnsafeMutablePointer<Packet>
   private var outgoingHead = 0
   private var outgoingTail = 0
@@ -102,7 +102,6 @@ struct EgressStage: ~Copyable {
     }
     if unwantedCount > 0 { cd_release(handles(unwanted), UInt32(unwantedCount), 1, isShared) }
     unacknowledged = count
-    if outgoingTail > 0 { cd_strip(handles(outgoing), UInt32(outgoingTail), UInt16(Stamp.byteCount)) }
     if measuresLatency { recordLatency() }
   }
 

@@ -52,9 +52,12 @@ struct StamperInput {
   }
 
   @inline(__always)
-  func receive(into burst: borrowing ReceivedBurst, limit: Int) -> Int {
-    guard let ring else { return burst.receive(port: source.port, queue: source.queue, limit: limit) }
+  func receive(into burst: borrowing ReceivedBurst, limit: Int, references: UInt16) -> Int {
+    guard let ring else {
+      return burst.receive(port: source.port, queue: source.queue, limit: limit, references: references)
+    }
     let count = Int(cd_ring_dequeue(ring, handles(burst.packets), UInt32(limit)))
+    cd_set_references(handles(burst.packets), UInt32(count), references)
     for i in 0..<count {
       burst.frames[i] = cd_frame(burst.packets[i])
       burst.lengths[i] = cd_frame_length(burst.packets[i])

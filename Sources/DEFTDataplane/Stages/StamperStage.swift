@@ -25,20 +25,20 @@ struct StamperStage: ~Copyable {
   private let counters: UnsafeMutablePointer<LcoreCounters>
 
   private let burstIn: ReceivedBurst
-  private let stamps: UnsafeMutablePointer<UnsafeMutablePointer<UInt8>?>
   private let keys: UnsafeMutablePointer<FlowKey>
   private let hashes: UnsafeMutablePointer<UInt64>
   private let layouts: UnsafeMutablePointer<FrameLayout>
   private let kept: UnsafeMutablePointer<Packet>
   private let dropped: UnsafeMutablePointer<Packet>
   private let markers: UnsafeMutablePointer<ClockEntry>
+  /// Copies on their way to the mirror port.
+  private let mirrored: UnsafeMutablePointer<Packet>
 
   private(set) var received: UInt64 = 0
   private(set) var stamped: UInt64 = 0
   private(set) var markersSent: UInt64 = 0
   private(set) var inputBufferFull: UInt64 = 0
   private(set) var flowTableFull: UInt64 = 0
-  private(set) var noHeadroom: UInt64 = 0
   private(set) var mirrorLost: UInt64 = 0
 
   init(
@@ -58,13 +58,13 @@ struct StamperStage: ~Copyable {
     self.servicePath = servicePath
     self.counters = counters
     burstIn = ReceivedBurst(capacity: Self.burst)
-    stamps = .allocate(capacity: Self.burst)
     keys = .allocate(capacity: Self.burst)
     hashes = .allocate(capacity: Self.burst)
     layouts = .allocate(capacity: Self.burst)
     kept = .allocate(capacity: Self.burst)
     dropped = .allocate(capacity: Self.burst)
     markers = .allocate(capacity: Self.burst)
+    mirrored = .allocate(capacity: Self.burst)
   }
 
   /// Flows that have a slot now, generations closed so far.
@@ -79,7 +79,7 @@ struct StamperStage: ~Copyable {
     let credit = fabric.refreshCredits(backlogLimit: input.waits ? Self.patientBacklog : .max)
     let markerCount = unit.sweepIsDue(now: now) ? sweep(now: now, credit: credit) : 0
     let limit = input.limit(now: now, received: received, credit: credit - markerCount, burst: Self.burst)
-    let count = limit > 0 ? input.receive(into: burstIn, limit: limit) : 0
+    let count = limit > 0 ? input.receive(into: burstIn, limit: limit, references: references) : 0
     guard count > 0 else {
       fabric.flush()
       return markerCount
@@ -97,7 +97,7 @@ struct StamperStage: ~Copyable {
     let packets = burstIn.packets
     let frames = burstIn.frames
     let contiguous = burstIn.contiguous
-    let (stamps, keys, hashes, layouts, kept) = (stamps, keys, hashes, layouts, kept)
+    let (keys, hashes, layouts, kept) = (keys, hashes, layouts, kept)
     for i in 0..<count {
       layouts[i] = FrameParser.parse(
         UnsafeRawPointer(frames[i].unsafelyUnwrapped), count: Int(truncatingIfNeeded: contiguous[i]), key: &keys[i])
@@ -106,16 +106,10 @@ struct StamperStage: ~Copyable {
       cd_prefetch(lookup.indexLine(hash))
     }
     for i in 0..<count { cd_prefetch(lookup.likelyRecord(hashes[i])) }
-    cd_prepend(handles(packets), stamps, UInt32(truncatingIfNeeded: count), UInt16(Stamp.byteCount), references)
-    let template = Stamp(servicePath: servicePath, serviceIndex: 255, flowID: 0, counter: 0, time: now)
     var keptCount = 0
     var droppedCount = 0
     for i in 0..<count {
       let packet = packets[i]
-      guard let room = stamps[i] else {
-        giveBackUnstampable(packet)
-        continue
-      }
       guard let flow = lookup.find(keys + i, hash: hashes[i]) ?? unit.table.findFurther(keys[i], hash: hashes[i]) else {
         flowTableFull &+= 1
         dropped[droppedCount] = packet
@@ -130,14 +124,11 @@ struct StamperStage: ~Copyable {
         droppedCount &+= 1
         continue
       }
-      var stamp = template
-      if _slowPath(input.usesCaptureTime) { stamp.time = input.captureTime(packet, otherwise: now) }
-      stamp.flowID = flowID
+      var time = now
+      if _slowPath(input.usesCaptureTime) { time = input.captureTime(packet, otherwise: now) }
       // Idleness is a matter of the lcore's clock, whatever time the stamp carries.
-      stamp.counter = unit.take(flow, now: now)
-      packet.pointee = PacketMetadata(
-        time: stamp.time, flowID: flowID, counter: stamp.counter, layout: layouts[i])
-      stamp.write(to: UnsafeMutableRawPointer(room))
+      let counter = unit.take(flow, now: now)
+      packet.pointee = PacketMetadata(time: time, flowID: flowID, counter: counter, layout: layouts[i])
       kept[keptCount] = packet
       keptCount &+= 1
     }
@@ -145,14 +136,6 @@ struct StamperStage: ~Copyable {
     stamped &+= UInt64(keptCount)
     if let mirrorPort { mirror(keptCount, to: mirrorPort) }
     fabric.forward(kept, count: keptCount)
-  }
-
-  /// The port left no room in front of the frame.
-  @inline(never)
-  private mutating func giveBackUnstampable(_ packet: Packet) {
-    noHeadroom &+= 1
-    var single = packet
-    withUnsafeMutablePointer(to: &single) { cd_release(handles($0), 1, 1, false) }
   }
 
   /// Ends idle flows: sends a close marker for each (R16). A marker needs a buffer and a credit like any packet.
@@ -166,17 +149,12 @@ struct StamperStage: ~Copyable {
     let count = unit.sweep(now: now, into: markers, capacity: buffers)
     if buffers > count { cd_release(handles(kept + count), UInt32(buffers - count), references, false) }
     guard count > 0 else { return 0 }
-    cd_prepend(handles(kept), stamps, UInt32(count), UInt16(Stamp.byteCount), references)
     for i in 0..<count {
       let flowID = markers[i].flowID
       _ = fabric.takeCredit(fabric.pair(flowID))
       var layout = FrameLayout.opaque
       layout.isCloseMarker = true
       kept[i].pointee = PacketMetadata(time: now, flowID: flowID, counter: markers[i].next, layout: layout)
-      Stamp(
-        servicePath: servicePath, serviceIndex: 255, flowID: flowID, counter: markers[i].next, time: now,
-        isCloseMarker: true
-      ).write(to: UnsafeMutableRawPointer(stamps[i].unsafelyUnwrapped))
     }
     markersSent &+= UInt64(count)
     if let mirrorPort { mirror(count, to: mirrorPort) }
@@ -198,13 +176,23 @@ struct StamperStage: ~Copyable {
     }
   }
 
+  /// Inside the process the stamp travels in the packet's metadata; its bytes (RFC 8300) are written where a packet leaves.
   @inline(never)
   private mutating func mirror(_ count: Int, to port: UInt16) {
-    cd_retain(handles(kept), UInt32(count))
-    let sent = Int(cd_tx_burst(port, 0, handles(kept), UInt16(count)))
-    if sent < count {
-      mirrorLost &+= UInt64(count - sent)
-      cd_release(handles(kept + sent), UInt32(count - sent), 1, true)
+    var copied = 0
+    for i in 0..<count {
+      let original = kept[i]
+      var room: UnsafeMutablePointer<UInt8>?
+      guard let copy = cd_copy_behind_header(original, pool, UInt16(Stamp.byteCount), &room), let room else { break }
+      Stamp(
+        servicePath: servicePath, serviceIndex: 255, flowID: original.pointee.flowID, counter: original.pointee.counter,
+        time: original.pointee.time, isCloseMarker: original.pointee.layout.isCloseMarker
+      ).write(to: UnsafeMutableRawPointer(room))
+      mirrored[copied] = copy.assumingMemoryBound(to: PacketMetadata.self)
+      copied += 1
     }
+    let sent = Int(cd_tx_burst(port, 0, handles(mirrored), UInt16(copied)))
+    mirrorLost &+= UInt64(count - sent)
+    if sent < copied { cd_release(handles(mirrored + sent), UInt32(copied - sent), 1, false) }
   }
 }
