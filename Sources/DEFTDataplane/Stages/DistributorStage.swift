@@ -39,7 +39,8 @@ struct DistributorStage: ~Copyable {
     var credit = Int.max
     for unit in 0..<unitCount { credit = min(credit, Int(cd_ring_free_count(rings[unit]))) }
     let limit = input.limit(now: now, received: received, credit: credit, burst: StamperStage.burst)
-    let count = limit > 0 ? burstIn.receive(port: input.source.port, queue: input.source.queue, limit: limit, references: 1) : 0
+    let count =
+      limit > 0 ? burstIn.receive(port: input.source.port, queue: input.source.queue, limit: limit, references: 1) : 0
     guard count > 0 else { return 0 }
     received &+= UInt64(count)
     counters.pointee.received &+= UInt64(count)
