@@ -1,0 +1,68 @@
+/// Which nodes own which group of flows (DESIGN 5). The nodes agree on it through consensus; this is the value they agree
+/// on, and its only change is one compare-and-set on a pair's epoch.
+///
+/// | from (primary, secondary, epoch) | event | to | effect |
+/// |---|---|---|---|
+/// | (P, S inSync, e) | primary failed | (S, none, e+1) | takeover |
+/// | (P, S syncing, e) | primary failed | (S or R, none, e+1), one loss more | restart |
+/// | (P, none, e) | primary failed, replacement R | (R, none, e+1), one loss more | restart |
+/// | (P, S any, e) | secondary failed | (P, none, e+1) | alone |
+/// | (P, none, e) | secondary added C | (P, C syncing, e+1) | sync |
+/// | (P, C syncing, e) | sync finished | (P, C inSync, e) | protected |
+///
+/// Prohibited, hence refused: promoting one that syncs (R9: it may lack what was voted or stamped); a second secondary; one
+/// on the primary's node or egress's (R12); `syncFinished` of an earlier sync (its epoch has passed); anything by a proposer
+/// who has seen another epoch.
+///
+/// Capacity: the pairs that it was made with.
+public struct ClusterMap: Sendable, Equatable {
+  private var pairs: [PairAssignment]
+
+  public init(pairs: [PairAssignment]) { self.pairs = pairs }
+
+  public var pairCount: Int { pairs.count }
+  public subscript(pair: Int) -> PairAssignment { pairs[pair] }
+
+  /// Changes the assignment of `pair` if its epoch is `epoch` and the table above has the transition.
+  public mutating func propose(_ transition: MapTransition, pair: Int, ifEpoch epoch: UInt32) -> MapOutcome {
+    guard pairs.indices.contains(pair) else { return .refused(.unknownPair) }
+    guard pairs[pair].epoch == epoch else { return .refused(.otherEpoch) }
+    return pairs[pair].apply(transition)
+  }
+}
+
+extension PairAssignment {
+  fileprivate mutating func apply(_ transition: MapTransition) -> MapOutcome {
+    switch (transition, standing) {
+    case (.primaryFailed, .inSync):
+      // Whatever replacement was named: the states are with the secondary, and nobody else.
+      primary = secondary.unsafelyUnwrapped
+      return change(secondary: nil, .none, .takeover)
+    case (.primaryFailed(let replacement), .syncing), (.primaryFailed(let replacement), .none):
+      guard let next = replacement ?? secondary else { return .refused(.noReplacement) }
+      guard next != primary, next != egress else { return .refused(.occupied) }
+      primary = next
+      losses += 1
+      return change(secondary: nil, .none, .restart)
+    case (.secondaryFailed, .syncing), (.secondaryFailed, .inSync):
+      return change(secondary: nil, .none, .alone)
+    case (.secondaryAdded(let node), .none):
+      guard node != primary, node != egress else { return .refused(.occupied) }
+      return change(secondary: node, .syncing, .sync)
+    case (.syncFinished, .syncing):
+      // The epoch stays: the stream goes on, only what its votes are needed for changes.
+      standing = .inSync
+      return .accepted(.protected)
+    case (.secondaryFailed, .none), (.secondaryAdded, .syncing), (.secondaryAdded, .inSync), (.syncFinished, .none),
+      (.syncFinished, .inSync):
+      return .refused(.standing)
+    }
+  }
+
+  private mutating func change(secondary: NodeID?, _ standing: SecondaryStanding, _ effect: MapEffect) -> MapOutcome {
+    self.secondary = secondary
+    self.standing = standing
+    epoch += 1
+    return .accepted(effect)
+  }
+}
