@@ -3,7 +3,10 @@ import Testing
 
 /// The transition table of the cluster map, prohibited moves included (DESIGN 5, R7, R9, R12).
 @Suite struct ClusterMapTests {
-  private let (p, s, c, egress) = (NodeID(1), NodeID(2), NodeID(3), NodeID(9))
+  private let p = NodeID(1)
+  private let s = NodeID(2)
+  private let c = NodeID(3)
+  private let egress = NodeID(9)
   private func map(_ standing: SecondaryStanding, policy: UnprotectedPolicy = .hold, epoch: UInt32 = 5) -> ClusterMap {
     ClusterMap(pairs: [
       PairAssignment(

@@ -38,6 +38,10 @@ public struct EgressChain<Storage: PacketStorage>: ~Copyable {
   @usableFromInline let flows: UnsafeMutablePointer<Flow>
   public let layout: FlowIDLayout
   @usableFromInline var heldPackets: PendingList
+  /// By node of `heldPackets`: which release the packet came with.
+  private let tags: UnsafeMutablePointer<ReleaseTag>
+  /// The release that the packet returned last by `nextHeld` came with.
+  public private(set) var tagOfLastHeld = ReleaseTag(pair: 0, stream: 0, sequence: 0)
   public private(set) var transmitted: UInt64 = 0
   public private(set) var forgotten: UInt64 = 0
   public private(set) var suppressed: UInt64 = 0
@@ -49,6 +53,8 @@ public struct EgressChain<Storage: PacketStorage>: ~Copyable {
     self.layout = layout
     flows = memory(layout.indexCount * MemoryLayout<Flow>.stride).bindMemory(to: Flow.self, capacity: layout.indexCount)
     heldPackets = PendingList(capacity: holdCapacity, perFlowLimit: holdCapacity, memory: memory)
+    tags = memory((holdCapacity + 1) * MemoryLayout<ReleaseTag>.stride).bindMemory(
+      to: ReleaseTag.self, capacity: holdCapacity + 1)
   }
 
   /// Packets held now.
@@ -119,6 +125,9 @@ public struct EgressChain<Storage: PacketStorage>: ~Copyable {
     }
   }
 
+  /// After `hold`: which release the packet came with, so that it can be acknowledged when it leaves (R2).
+  public mutating func tagHeld(_ tag: ReleaseTag) { tags[Int(heldPackets.lastInserted)] = tag }
+
   /// The next held packet of the flow that `packet` let go on, if any: it is to be transmitted, or forgotten if it is a
   /// close marker.
   @inlinable @inline(__always)
@@ -133,6 +142,7 @@ public struct EgressChain<Storage: PacketStorage>: ~Copyable {
   mutating func takeHeld(_ flow: UnsafeMutablePointer<Flow>) -> Packet? {
     let packet = heldPackets.first(flow.pointee.heldHead)
     guard packet.pointee.previousPassed == flow.pointee.last else { return nil }
+    tagOfLastHeld = tags[Int(flow.pointee.heldHead)]
     _ = heldPackets.removeFirst(&flow.pointee.heldHead)
     flow.pointee.last = packet.pointee.counter
     if packet.pointee.layout.isCloseMarker {

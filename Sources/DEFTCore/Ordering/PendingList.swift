@@ -18,6 +18,10 @@ public struct PendingList: ~Copyable {
   public let perFlowLimit: Int
   /// Packets pending now.
   public private(set) var count = 0
+  /// The node of the packet that was inserted last.
+  private(set) var lastInserted: UInt32 = 0
+  /// Nodes that `drain` has looked at.
+  private var drained = 0
   /// The most that were ever pending.
   public private(set) var highWater = 0
 
@@ -59,6 +63,7 @@ public struct PendingList: ~Copyable {
     freeHead = nodes[Int(index)].next
     nodes[Int(index)] = Node(packet: packet, counter: counter, next: current)
     if previous == 0 { head = index } else { nodes[Int(previous)].next = index }
+    lastInserted = index
     count += 1
     highWater = max(highWater, count)
     return .inserted
@@ -70,6 +75,26 @@ public struct PendingList: ~Copyable {
   /// The first packet in the list; `head` is not 0.
   @inlinable @inline(__always)
   public func first(_ head: UInt32) -> Packet { nodes[Int(head)].packet }
+
+  /// Takes packets out in no order, without regard to the lists that they are in; only when the list will never be used
+  /// again (its owner is gone). Returns how many, at most `capacity`; 0: there are no more.
+  mutating func drain(into packets: UnsafeMutablePointer<Packet>, capacity: Int) -> Int {
+    let nobody = Packet(bitPattern: MemoryLayout<PacketMetadata>.alignment).unsafelyUnwrapped
+    while freeHead != 0 {
+      let index = Int(freeHead)
+      freeHead = nodes[index].next
+      nodes[index].packet = nobody
+    }
+    var taken = 0
+    while drained < self.capacity, taken < capacity {
+      drained += 1
+      guard nodes[drained].packet != nobody else { continue }
+      packets[taken] = nodes[drained].packet
+      taken += 1
+    }
+    count -= taken
+    return taken
+  }
 
   /// Takes the first packet out; `head` is not 0.
   public mutating func removeFirst(_ head: inout UInt32) -> Packet {

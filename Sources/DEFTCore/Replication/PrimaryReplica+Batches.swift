@@ -17,8 +17,8 @@ extension PrimaryReplica where Log: ~Copyable {
 
   @usableFromInline
   mutating func closeBatch(now: UInt64) -> Bool {
-    guard configuration.isReplicated else {
-      closeUnreplicated()
+    guard standing != .none else {
+      closeAlone(now: now)
       return false
     }
     let length = ControlMessageHeader.byteCount + batchFlowCount * ClockEntry.byteCount
@@ -44,14 +44,15 @@ extension PrimaryReplica where Log: ~Copyable {
     prepares.publish(through: end)
     closed = tail
     batches[Int(closedBatch & batchMask)] = Batch(end: closed, prepareEnd: end)
+    if releasesUnvoted { releaseUnvoted() }
     counters.batchesPrepared &+= 1
     counters.batchesInFlightHighWater = max(counters.batchesInFlightHighWater, UInt64(batchesInFlight))
     if Int(tail - clockedTail) >= configuration.stateClockPackets { takeStateClock(now: now) }
     return true
   }
 
-  /// Nobody to ask: what is processed may go (R7).
-  private mutating func closeUnreplicated() {
+  /// There is never anybody to ask: what is processed may go.
+  mutating func closeUnreplicated() {
     for i in 0..<batchFlowCount { flows[Int(batchFlows[i])].pointee.isInBatch = false }
     batchFlowCount = 0
     for i in 0..<clockFlowCount { flows[Int(clockFlows[i])].pointee.isInStateClock = false }
@@ -88,6 +89,7 @@ extension PrimaryReplica where Log: ~Copyable {
   @usableFromInline
   mutating func takeStateClock(now: UInt64) {
     guard clocksTaken - clocksApplied < Self.stateClockCapacity else { return }
+    guard standing != .none else { return takeStateClockAlone(now: now) }
     let stateSize = MemoryLayout<Function.State>.size
     let entryBytes = ReplicationConfiguration.stateEntryBytes(stateSize: stateSize)
     let length = ControlMessageHeader.byteCount + clockFlowCount * entryBytes
@@ -129,13 +131,20 @@ extension PrimaryReplica where Log: ~Copyable {
       freeUnreplicated(count)
       return false
     }
+    acknowledgedCount = max(acknowledgedCount, count)
     var sent = false
     while clocksSent < clocksTaken {
       let clock = stateClocks[Int(clocksSent % Self.stateClockCapacity)]
       guard clock.batch <= votedBatch, count >= clock.passed else { break }
-      commits.publish(through: clock.logEnd)
       freeable = clock.end
       clocksSent &+= 1
+      // Batch 0: taken while there was no secondary, so there is nothing to send, and nobody to wait for.
+      if clock.batch == 0 {
+        applied = clock.end
+        clocksApplied = clocksSent
+        continue
+      }
+      commits.publish(through: clock.logEnd)
       sent = true
     }
     return sent
@@ -154,8 +163,10 @@ extension PrimaryReplica where Log: ~Copyable {
   public mutating func receive(_ message: UnsafeRawBufferPointer) -> Bool {
     let bytes = message.baseAddress.unsafelyUnwrapped
     let header = ControlMessageHeader(reading: bytes)
-    guard header.epoch == configuration.epoch, header.pair == configuration.pair else {
+    guard header.epoch == configuration.epoch, header.pair == configuration.pair, !isSteppedDown else {
       counters.staleEpochMessages &+= 1
+      // B4: whoever speaks of a later epoch knows that the map has changed.
+      if header.pair == configuration.pair, header.epoch > configuration.epoch { stepDown() }
       return false
     }
     let appliedBatch = UInt64(
@@ -185,7 +196,8 @@ extension PrimaryReplica where Log: ~Copyable {
       let record = batches[Int(batch & batchMask)]
       counters.batchesVoted &+= batch - votedBatch
       votedBatch = batch
-      voted = record.end
+      votedEnd = record.end
+      if standing == .inSync { voted = max(voted, votedEnd) }
       prepares.trim(through: record.prepareEnd)
     }
     while clocksApplied < clocksSent {
@@ -245,6 +257,7 @@ extension PrimaryReplica where Log: ~Copyable {
       position &+= 1
     }
     freed = position
+    freedPassed &+= UInt64(passedCount)
     return (passedCount, droppedCount)
   }
 
@@ -262,7 +275,7 @@ extension PrimaryReplica where Log: ~Copyable {
 
   /// Nothing processed is waiting for anything any more.
   public var isQuiescent: Bool {
-    guard pending.count == 0, closed == tail, released == tail else { return false }
+    guard pending.count == 0, closed == tail, released == tail, backlog.count == 0 else { return false }
     return configuration.isReplicated ? clocksApplied == clocksTaken && clockedTail == tail : true
   }
 

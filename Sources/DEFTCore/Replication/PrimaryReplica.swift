@@ -24,7 +24,8 @@ import DEFTWire
 /// over several batches; a batch also closes when the input runs dry or after `flushInterval`.
 public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, Log: MessageLog & ~Copyable>: ~Copyable {
   @usableFromInline let function: Function
-  public let configuration: ReplicationConfiguration
+  /// Its epoch is the replica's: it changes when the map does (B4).
+  public internal(set) var configuration: ReplicationConfiguration
   @usableFromInline let flows: FlowStateTable<Function.State>
   @usableFromInline var pending: PendingList
   /// Packet clocks and state clocks, on their way to the secondary.
@@ -88,15 +89,40 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
   @usableFromInline var closesTail: UInt64 = 0
   /// Position up to which the state clocks have been applied by the secondary.
   @usableFromInline var applied: UInt64 = 0
-  /// Packets that egress has acknowledged; kept only without a secondary.
+  /// Packets that egress has acknowledged.
   @usableFromInline var acknowledgedCount: UInt64 = 0
+  /// Passed packets among those freed.
+  @usableFromInline var freedPassed: UInt64 = 0
+  var retransmission = RetransmissionTimer()
+
+  /// What the map says of the secondary (R9). Without replication: `none`, for ever.
+  public internal(set) var standing: SecondaryStanding
+  /// What is closed is released without a vote, and counted (R7).
+  var releasesUnvoted: Bool
+  /// End of the last batch that the secondary has voted for, in this epoch.
+  var votedEnd: UInt64 = 0
+  /// The map has given the group to somebody else (B4); final.
+  public internal(set) var isSteppedDown = false
+  /// Packets that may be taken from the input, besides the other bounds of `room`.
+  @usableFromInline var roomLimit = Int.max
+  var backlog = TakeoverBacklog<Function.State, Storage>()
 
   public var counters = PrimaryCounters()
 
   /// - Parameter closeCapacity: close markers that can be in flight at most (all stamping units together).
+  /// - Parameter hasSecondary: false: the map names none yet; the policy says what happens until one is in sync.
   public init(
     function: Function, configuration: ReplicationConfiguration, layout: FlowIDLayout, prepares: consuming Log,
-    commits: consuming Log, closeCapacity: Int, memory: TableMemory
+    commits: consuming Log, closeCapacity: Int, hasSecondary: Bool = true, memory: TableMemory
+  ) {
+    self.init(
+      function: function, configuration: configuration, flows: FlowStateTable(layout: layout, memory: memory),
+      prepares: prepares, commits: commits, closeCapacity: closeCapacity, hasSecondary: hasSecondary, memory: memory)
+  }
+
+  init(
+    function: Function, configuration: ReplicationConfiguration, flows: FlowStateTable<Function.State>,
+    prepares: consuming Log, commits: consuming Log, closeCapacity: Int, hasSecondary: Bool, memory: TableMemory
   ) {
     precondition(configuration.retained & (configuration.retained - 1) == 0)
     precondition(configuration.retained >= 2 * (configuration.batch + configuration.pendingPerFlow))
@@ -104,7 +130,9 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     self.configuration = configuration
     self.prepares = prepares
     self.commits = commits
-    flows = FlowStateTable(layout: layout, memory: memory)
+    self.flows = flows
+    standing = configuration.isReplicated && hasSecondary ? .inSync : .none
+    releasesUnvoted = false
     pending = PendingList(capacity: configuration.pending, perFlowLimit: configuration.pendingPerFlow, memory: memory)
     func table<T>(_ count: Int, _ type: T.Type) -> UnsafeMutablePointer<T> {
       memory(count * MemoryLayout<T>.stride).bindMemory(to: type, capacity: count)
@@ -122,6 +150,7 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     while closeSlots < closeCapacity + 1 { closeSlots *= 2 }
     closes = table(closeSlots, (flowID: UInt32, position: UInt64, passed: UInt64).self)
     closeMask = UInt64(closeSlots - 1)
+    applyPolicy()
   }
 
   /// Batches sent and not voted for.
@@ -139,7 +168,7 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     // Whatever is pending may fall due with the packets taken now; a single one frees no more than its own flow's list.
     let left = configuration.retained - Int(tail - freed)
     let free = max(left - pending.count, left > configuration.pendingPerFlow ? 1 : 0)
-    return max(0, min(configuration.batch - openCount, free, configuration.stateClockFlows - clockFlowCount))
+    return max(0, min(configuration.batch - openCount, free, configuration.stateClockFlows - clockFlowCount, roomLimit))
   }
 
   // MARK: ordering (paper, IV-B)

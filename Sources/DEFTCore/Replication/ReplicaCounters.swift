@@ -27,6 +27,15 @@ public struct PrimaryCounters: Sendable {
   /// Messages refused.
   public var staleEpochMessages: UInt64 = 0
   public var impossibleMessages: UInt64 = 0
+  /// Packets that were free to go without the vote of a secondary in sync (R7).
+  public var unprotected: UInt64 = 0
+  /// Copies that a takeover re-processed, and those of them that were voted for.
+  public var replayed: UInt64 = 0
+  public var replayedVoted: UInt64 = 0
+  /// Releases sent again (R2).
+  public var retransmitted: UInt64 = 0
+  /// Packets given back after the group went to somebody else (B4).
+  public var abandoned: UInt64 = 0
   public init() {}
 }
 
@@ -51,6 +60,9 @@ public struct SecondaryCounters: Sendable {
   public var staleEpochMessages: UInt64 = 0
   /// Prepares and commits that were seen before (a reconnection) and ignored.
   public var repeatedMessages: UInt64 = 0
+  /// Batches whose packet clock was forgotten, for want of room, before their state came: after a takeover their packets
+  /// count as not voted for.
+  public var clocksForgotten: UInt64 = 0
   /// Messages that no correct primary sends: a gap in the batch numbers, a commit that was not voted for.
   public var impossibleMessages: UInt64 = 0
   public init() {}

@@ -4,7 +4,7 @@ import DEFTWire
 @frozen
 public struct ReplicationConfiguration: Sendable, Equatable {
   public var pair: UInt16
-  /// Ownership of the pair's flow groups; in every message (B4).
+  /// Ownership of the pair's flow groups; in every message (B4). A replica's own copy follows its epoch.
   public var epoch: UInt32
   /// Packets in a batch (the paper's output buffer). A batch may exceed it by what its last packet frees from the pendingList.
   public var batch: Int
@@ -26,13 +26,20 @@ public struct ReplicationConfiguration: Sendable, Equatable {
   /// Packets that wait for their turn, at most, in all and per flow.
   public var pending: Int
   public var pendingPerFlow: Int
-  /// false: no secondary; what is processed is released at once (R7, policy `release`).
+  /// What a primary does while it has no secondary in sync.
+  public var policy: UnprotectedPolicy
+  /// A release that egress has not acknowledged for this long is sent again (R2).
+  public var acknowledgeTimeout: UInt64
+  /// Flows that one step of a snapshot writes, at most.
+  public var snapshotChunk: Int
+  /// false: there is never a secondary, and nothing can fail over; what is processed is released at once.
   public var isReplicated: Bool
 
   public init(
     pair: UInt16 = 0, epoch: UInt32 = 1, batch: Int = 256, window: Int = 32, flushInterval: UInt64 = 50_000,
     dryWindow: Int = 4, stateClockPackets: Int = 4096, stateClockInterval: UInt64 = 200_000, retained: Int = 32_768,
-    held: Int = 65_536, pending: Int = 4096, pendingPerFlow: Int = 1024, isReplicated: Bool = true
+    held: Int = 65_536, pending: Int = 4096, pendingPerFlow: Int = 1024, policy: UnprotectedPolicy = .hold,
+    acknowledgeTimeout: UInt64 = 10_000_000, snapshotChunk: Int = 256, isReplicated: Bool = true
   ) {
     self.pair = pair
     self.epoch = epoch
@@ -46,6 +53,9 @@ public struct ReplicationConfiguration: Sendable, Equatable {
     self.held = held
     self.pending = pending
     self.pendingPerFlow = pendingPerFlow
+    self.policy = policy
+    self.acknowledgeTimeout = acknowledgeTimeout
+    self.snapshotChunk = snapshotChunk
     self.isReplicated = isReplicated
   }
 

@@ -11,7 +11,8 @@ import DEFTWire
 ///
 /// A repeated message (a reconnection, R13) changes nothing; a gap in the batch numbers is refused.
 public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: PacketStorage>: ~Copyable {
-  public let configuration: ReplicationConfiguration
+  /// Its epoch is the replica's: it changes when the map does (B4).
+  public internal(set) var configuration: ReplicationConfiguration
   @usableFromInline let initialState: State
   /// `next` of an entry is the counter up to which all packets are here; everything else is as of the last state clock.
   @usableFromInline let flows: FlowStateTable<State>
@@ -51,6 +52,8 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
   @usableFromInline let waitingEndsMask: UInt64
 
   @usableFromInline var preparedBatch: UInt64 = 0
+  /// The packet clocks of batches whose state has not come: what a takeover releases again.
+  var clocks: ClockHistory
   public private(set) var votedBatch: UInt64 = 0
   /// The last batch whose prepare asked for a prompt vote.
   public private(set) var promptBatch: UInt64 = 0
@@ -77,6 +80,7 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
     while ends < configuration.window + 1 { ends *= 2 }
     waitingEnds = table(ends, UInt64.self)
     waitingEndsMask = UInt64(ends - 1)
+    clocks = ClockHistory(configuration: configuration, memory: memory)
   }
 
   @inlinable @inline(__always)
@@ -195,15 +199,18 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
       return
     }
     preparedBatch = header.batch
+    counters.clocksForgotten &+= clocks.open(entries: Int(header.count))
     if header.flags & ControlMessageHeader.promptVote != 0 { promptBatch = header.batch }
     for i in 0..<Int(header.count) {
       let entry = ClockEntry(reading: entries + i * ClockEntry.byteCount)
+      clocks.append(entry)
       if !holds(entry) {
         waiting[Int(waitingTail & waitingMask)] = entry
         waitingTail &+= 1
       }
     }
     waitingEnds[Int(preparedBatch & waitingEndsMask)] = waitingTail
+    clocks.close(batch: preparedBatch)
     if waitingHead != waitingTail { counters.votesDelayed &+= 1 }
   }
 
@@ -252,6 +259,7 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
       apply(StateEntry(reading: bytes), bytes + StateEntry.byteCount)
     }
     appliedBatch = header.batch
+    clocks.forget(through: appliedBatch)
     mayFree = true
     counters.stateClocksApplied &+= 1
   }

@@ -44,6 +44,11 @@ final class PacketBank {
     make(packet.pointee, content: TestPacket.of(packet).pointee.content, references: references)
   }
 
+  func addReference(_ packet: Packet) {
+    precondition(TestPacket.of(packet).pointee.references > 0, "a reference to a packet that is gone")
+    TestPacket.of(packet).pointee.references += 1
+  }
+
   /// False: more references are given back than there were.
   func giveBack(_ packet: Packet, _ references: Int) -> Bool {
     let block = TestPacket.of(packet)

@@ -1,0 +1,128 @@
+import DEFTWire
+
+// A primary without a secondary in sync: the policy (R7, R17), and the end of its ownership (B4).
+extension PrimaryReplica where Log: ~Copyable {
+  /// What `standing` and the policy mean for releases and for the input.
+  mutating func applyPolicy() {
+    releasesUnvoted = configuration.isReplicated && standing != .inSync && configuration.policy == .release
+    updateRoomLimit()
+  }
+
+  /// The input waits while copies taken over have not been offered (they came first), and while nothing may be processed.
+  mutating func updateRoomLimit() {
+    let waits =
+      isSteppedDown || backlog.phase != .stragglers
+      || (configuration.isReplicated && standing == .none && configuration.policy == .hold)
+    roomLimit = waits ? 0 : baseRoom
+  }
+
+  /// Closes the open batch with nobody to ask. Without replication, or if the policy says so, it may go; and it may go if
+  /// it was voted for in the epoch before.
+  mutating func closeAlone(now: UInt64) {
+    guard configuration.isReplicated else { return closeUnreplicated() }
+    guard releasesUnvoted || backlog.phase == .voted, !isSteppedDown else { return }
+    for i in 0..<batchFlowCount { flows[Int(batchFlows[i])].pointee.isInBatch = false }
+    batchFlowCount = 0
+    closed = tail
+    closedBatch &+= 1
+    votedBatch = closedBatch
+    counters.batchesPrepared &+= 1
+    if backlog.phase == .voted { voted = closed } else { releaseUnvoted() }
+    if Int(tail - clockedTail) >= configuration.stateClockPackets { takeStateClockAlone(now: now) }
+  }
+
+  /// R7: the map says that nobody is in sync, and the policy that packets go all the same.
+  mutating func releaseUnvoted() {
+    counters.unprotected &+= closed - voted
+    voted = closed
+  }
+
+  /// There is nobody to send the states to, but what egress has not acknowledged is kept all the same (R2): a record of
+  /// where that is.
+  mutating func takeStateClockAlone(now: UInt64) {
+    for i in 0..<clockFlowCount { flows[Int(clockFlows[i])].pointee.isInStateClock = false }
+    clockFlowCount = 0
+    clockedTail = tail
+    clockedTime = now
+    counters.stateClocksTaken &+= 1
+    let record = StateClock(batch: 0, end: tail, passed: passed, logEnd: 0)
+    if clocksTaken - clocksSent > 0, clocksTaken - clocksApplied == Self.stateClockCapacity {
+      // The last one takes this one in: it frees later than it might.
+      stateClocks[Int((clocksTaken - 1) % Self.stateClockCapacity)] = record
+    } else {
+      stateClocks[Int(clocksTaken % Self.stateClockCapacity)] = record
+      clocksTaken &+= 1
+    }
+  }
+
+  /// The map has no secondary any more: (P, S) → (P, none, e+1). What the policy `release` lets go, goes; under `hold`
+  /// what was processed and not voted for stays, and nothing more is processed until a sync begins.
+  public mutating func secondaryFailed(epoch: UInt32) {
+    precondition(epoch > configuration.epoch && configuration.isReplicated && standing != .none)
+    guard !isSteppedDown else { return }
+    configuration.epoch = epoch
+    standing = .none
+    dropSync()
+    // State clocks wait for egress alone now.
+    applied = clocksSent == clocksApplied ? applied : stateClocks[Int((clocksSent - 1) % Self.stateClockCapacity)].end
+    clocksApplied = clocksSent
+    var clock = clocksSent
+    while clock != clocksTaken {
+      let place = Int(clock % Self.stateClockCapacity)
+      stateClocks[place].batch = 0
+      stateClocks[place].logEnd = 0
+      clock += 1
+    }
+    closedBatch = 0
+    votedBatch = 0
+    votedEnd = voted
+    applyPolicy()
+    if releasesUnvoted { releaseUnvoted() }
+  }
+
+  // MARK: stepping down (B4)
+
+  /// The map of a later epoch names another primary, or a message of a later epoch came: nothing more is released,
+  /// committed or processed. The packets come back from `takeAbandoned`.
+  public mutating func stepDown() {
+    guard !isSteppedDown else { return }
+    isSteppedDown = true
+    voted = released
+    clocksTaken = clocksSent
+    freeable = freed
+    closesHead = closesTail
+    dropSync()
+    updateRoomLimit()
+  }
+
+  /// After `stepDown` (or of a primary that is dead): takes out every packet that it still has. `released` ones have left
+  /// for egress: the caller gives up the primary's reference; of `kept` ones the primary's and egress's. Both have room for
+  /// `capacity`. To be called until it returns (0, 0).
+  public mutating func takeAbandoned(
+    released releasedPackets: UnsafeMutablePointer<Packet>, kept keptPackets: UnsafeMutablePointer<Packet>, capacity: Int
+  ) -> (released: Int, kept: Int) {
+    precondition(isSteppedDown)
+    var (releasedCount, keptCount) = (0, 0)
+    while freed != tail, releasedCount < capacity, keptCount < capacity {
+      let tagged = output[Int(truncatingIfNeeded: freed & outputMask)]
+      let packet = Packet(bitPattern: tagged & ~1).unsafelyUnwrapped
+      if tagged & 1 == 0, freed < released {
+        releasedPackets[releasedCount] = packet
+        releasedCount += 1
+      } else {
+        keptPackets[keptCount] = packet
+        keptCount += 1
+      }
+      freed += 1
+    }
+    if freed == tail {
+      keptCount += pending.drain(into: keptPackets + keptCount, capacity: capacity - keptCount)
+      while backlog.count > 0, keptCount < capacity {
+        keptPackets[keptCount] = backlog.removeLast()
+        keptCount += 1
+      }
+    }
+    counters.abandoned &+= UInt64(releasedCount + keptCount)
+    return (releasedCount, keptCount)
+  }
+}

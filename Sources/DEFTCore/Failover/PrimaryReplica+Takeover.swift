@@ -1,0 +1,151 @@
+import DEFTWire
+
+// The secondary becomes the primary (paper, VI-A).
+extension PrimaryReplica where Log: ~Copyable {
+  /// Takes over from a primary that was declared dead. The flow states are those of the last state clock, and every packet
+  /// behind it is among the copies, so what has to be mended is the flows that have copies: the cost is O(copies), never
+  /// O(flows). The copies are then fed by `replay`, in the order of their arrival, through the ordinary ordering: what the
+  /// dead primary released already is released again, and egress suppresses it (both of the paper's cases are one rule).
+  ///
+  /// References: each copy had the secondary's one; a primary's packets have two (its own and egress's). **The caller adds
+  /// one reference to every copy that the secondary holds before this call** (`SecondaryReplica.forEachHeld`), and to every
+  /// packet that still comes by the secondary's way afterwards. Copies that are covered already come back from `replay`.
+  ///
+  /// - Parameters:
+  ///   - epoch: the map's; the secondary promises it first (R6).
+  ///   - prepares, commits: not written before `beginSync`, which brings others.
+  public init(
+    takingOver secondary: consuming SecondaryReplica<Function.State, Storage>, epoch: UInt32, function: Function,
+    prepares: consuming Log, commits: consuming Log, closeCapacity: Int, memory: TableMemory
+  ) {
+    precondition(secondary.isPromotable, "a secondary that has not finished its sync may lack what was voted (R9)")
+    if secondary.configuration.epoch != epoch { secondary.promise(epoch: epoch) }
+    let (flows, votedNext) = (secondary.flows, secondary.appliedNext)
+    let (held, head, tail, mask) = (secondary.held, secondary.heldHead, secondary.heldTail, secondary.heldMask)
+    var position = head
+    while position != tail {
+      if tail - position > 8 { Storage.prefetch(flows.entry(held[Int((position + 8) & mask)].flowID)) }
+      let copy = held[Int(position & mask)]
+      let flow = flows.entry(copy.flowID)
+      if flow.pointee.flowID == copy.flowID {
+        flow.pointee.next = votedNext[flows.layout.index(copy.flowID)]
+        flow.pointee.pending = 0
+      }
+      position += 1
+    }
+    // From here on the table of applied counters serves as that of voted ones.
+    for position in 0..<secondary.clocks.count {
+      let entry = secondary.clocks[position]
+      let index = flows.layout.index(entry.flowID)
+      if flows[index].pointee.flowID == entry.flowID, votedNext[index].isSeriallyBefore(entry.next) {
+        votedNext[index] = entry.next
+      }
+    }
+    self.init(
+      function: function, configuration: secondary.configuration, flows: flows, prepares: prepares, commits: commits,
+      closeCapacity: closeCapacity, hasSecondary: false, memory: memory)
+    backlog = TakeoverBacklog(copies: held, mask: mask, head: head, tail: tail, votedNext: votedNext)
+    applyPolicy()
+  }
+
+  /// Copies that still wait to be processed.
+  public var backlogCount: Int { backlog.count }
+  /// Everything that was voted for has been processed again, and may be released.
+  public var hasReplayedVoted: Bool { backlog.phase != .voted }
+
+  /// Feeds copies taken over, as many as there is room for; to be called in every poll, before packets of the input, while
+  /// `backlogCount` is not 0. Those that are not wanted (covered by a state clock, or doubles) are put into `unwanted`; the
+  /// caller gives up the primary's and egress's reference of each. Returns how many.
+  ///
+  /// What was voted for may be released at once. The rest waits for the policy: `hold` keeps it here until a sync begins.
+  public mutating func replay(unwanted: UnsafeMutablePointer<Packet>, capacity: Int, now: UInt64) -> Int {
+    guard backlog.count > 0 || backlog.phase != .stragglers, !isSteppedDown else { return 0 }
+    var count = 0
+    while count < capacity {
+      if backlog.isAtEndOfPass {
+        guard endPass(now: now) else { break }
+        continue
+      }
+      let copy = backlog.current
+      if backlog.phase == .voted {
+        guard backlog.isVoted(copy, flows.layout) || isCovered(copy.flowID, copy.counter) else {
+          backlog.keep()
+          continue
+        }
+      } else if !mayReplayRest {
+        break
+      }
+      // What is voted for fits: it has been in the output buffer of the dead primary, or was freed there.
+      if replayRoom == 0 {
+        guard backlog.phase == .voted, tail != closed else { break }
+        closeAlone(now: now)
+        guard replayRoom > 0 else { break }
+      }
+      var packet = copy.packet
+      let fullBefore = counters.pendingFull
+      if process(&packet, count: 1, unwanted: unwanted + count, now: now) == 0 {
+        backlog.drop()
+        counters.replayed &+= 1
+        if backlog.phase == .voted { counters.replayedVoted &+= 1 }
+      } else if counters.pendingFull != fullBefore {
+        // Nobody else may have it any more.
+        backlog.keep()
+      } else {
+        backlog.drop()
+        count += 1
+      }
+    }
+    updateRoomLimit()
+    return count
+  }
+
+  /// False: there is nothing (more) to do now.
+  private mutating func endPass(now: UInt64) -> Bool {
+    let isStuck = backlog.passStart == tail
+    switch backlog.phase {
+    case .voted:
+      backlog.beginPass(at: tail)
+      // Copies that found no room in the pendingList need another pass.
+      guard !backlog.holdsVoted(flows.layout) else { return !isStuck }
+      if tail != closed { closeAlone(now: now) }
+      backlog.phase = .rest
+      return true
+    case .rest:
+      backlog.phase = .stragglers
+      updateRoomLimit()
+      return true
+    case .stragglers:
+      guard backlog.count > 0, !isStuck else { return false }
+      backlog.beginPass(at: tail)
+      return true
+    }
+  }
+
+  private func isCovered(_ flowID: UInt32, _ counter: UInt32) -> Bool {
+    let flow = flows.entry(flowID)
+    return flow.pointee.flowID != flowID || counter.isSeriallyBefore(flow.pointee.next)
+  }
+
+  private var mayReplayRest: Bool { standing != .none || releasesUnvoted }
+
+  /// `room`, for the copies that were taken over.
+  private var replayRoom: Int {
+    guard batchesInFlight < configuration.window else { return 0 }
+    let left = configuration.retained - Int(tail - freed)
+    let free = max(left - pending.count, left > configuration.pendingPerFlow ? 1 : 0)
+    return max(0, min(configuration.batch - openCount, free, configuration.stateClockFlows - clockFlowCount, baseRoom))
+  }
+
+  /// The close of `flowID` is committed, as far as this replica knows: a new primary may be asked for the flows whose slots
+  /// the stamper has not got back, since the dead one may have died before it gave notice (R16).
+  public func isCloseCommitted(_ flowID: UInt32) -> Bool {
+    let flow = flows.entry(flowID)
+    guard flow.pointee.flowID == flowID, flow.pointee.isClosed else { return false }
+    var position = closesHead
+    while position != closesTail {
+      if closes[Int(position & closeMask)].flowID == flowID { return false }
+      position &+= 1
+    }
+    return true
+  }
+}

@@ -1,0 +1,38 @@
+import DEFTWire
+
+// What a change of the map means for a secondary.
+extension SecondaryReplica {
+  /// R9: the replica alone can reconstruct everything voted or stamped.
+  public var isPromotable: Bool { true }
+
+  /// R6: on learning the epoch that ends this stream, before anything else: from now on nothing of the old epoch is read or
+  /// voted for. Votes that were sent stay binding; what was prepared and not voted for is void.
+  public mutating func promise(epoch: UInt32) {
+    precondition(epoch > configuration.epoch, "epochs only grow")
+    configuration.epoch = epoch
+    preparedBatch = votedBatch
+    waitingHead = waitingTail
+    clocks.truncate(after: votedBatch)
+  }
+
+  /// Calls `body` with every copy held, in order of arrival. Before a takeover the caller adds a reference to each.
+  public func forEachHeld(_ body: (Packet) -> Void) {
+    var position = heldHead
+    while position != heldTail {
+      body(held[Int(position & heldMask)].packet)
+      position += 1
+    }
+  }
+
+  /// Of a secondary that is dead or was dismissed: takes out up to `capacity` copies; the caller gives up the secondary's
+  /// reference of each. Returns how many.
+  public mutating func takeAbandoned(into packets: UnsafeMutablePointer<Packet>, capacity: Int) -> Int {
+    var count = 0
+    while heldHead != heldTail, count < capacity {
+      packets[count] = held[Int(heldHead & heldMask)].packet
+      heldHead += 1
+      count += 1
+    }
+    return count
+  }
+}

@@ -1,0 +1,77 @@
+import DEFTWire
+
+/// The copies that a secondary held when it took over, in order of arrival, as far as they have not been processed. The
+/// memory is the secondary's.
+///
+/// | phase | feeds | ends when |
+/// |---|---|---|
+/// | voted | copies that a voted packet clock covers | none of those is left |
+/// | rest | the others, if the policy lets them, or from the next sync on | every one has been offered once |
+/// | stragglers | those that found no room in the pendingList | none is left |
+///
+/// Passes over the copies compact them in place: `head..<kept` wait for the next pass, `scan..<tail` for this one.
+struct TakeoverBacklog<State: BitwiseCopyable & Sendable, Storage: PacketStorage> {
+  enum Phase { case voted, rest, stragglers }
+  typealias Copy = SecondaryReplica<State, Storage>.Copy
+
+  private var copies: UnsafeMutablePointer<Copy>?
+  private var mask: UInt64 = 0
+  private var head: UInt64 = 0
+  private var kept: UInt64 = 0
+  private var scan: UInt64 = 0
+  private var tail: UInt64 = 0
+  /// Per flow: `next` of the last voted packet clock. Only of flows that have copies here.
+  private(set) var votedNext: UnsafeMutablePointer<UInt32>?
+  var phase = Phase.stragglers
+  /// The primary's `tail` at the beginning of this pass: without progress since, another pass would find nothing new.
+  private(set) var passStart = UInt64.max
+
+  init() {}
+  init(
+    copies: UnsafeMutablePointer<Copy>, mask: UInt64, head: UInt64, tail: UInt64, votedNext: UnsafeMutablePointer<UInt32>
+  ) {
+    self.copies = copies
+    self.mask = mask
+    self.head = head
+    kept = head
+    scan = head
+    self.tail = tail
+    self.votedNext = votedNext
+    phase = .voted
+  }
+
+  var count: Int { Int(tail - scan + (kept - head)) }
+  var isAtEndOfPass: Bool { scan == tail }
+  var current: Copy { copies.unsafelyUnwrapped[Int(scan & mask)] }
+
+  mutating func drop() { scan += 1 }
+  mutating func keep() {
+    let copies = copies.unsafelyUnwrapped
+    copies[Int(kept & mask)] = copies[Int(scan & mask)]
+    kept += 1
+    scan += 1
+  }
+  mutating func beginPass(at position: UInt64) {
+    precondition(scan == tail)
+    passStart = position
+    tail = kept
+    kept = head
+    scan = head
+  }
+  /// Takes any one out; `count` is not 0.
+  mutating func removeLast() -> Packet {
+    if scan == tail { beginPass(at: passStart) }
+    tail -= 1
+    return copies.unsafelyUnwrapped[Int(tail & mask)].packet
+  }
+
+  /// At the beginning of a pass: a copy that was voted for is left.
+  func holdsVoted(_ layout: FlowIDLayout) -> Bool {
+    for position in scan..<tail where isVoted(copies.unsafelyUnwrapped[Int(position & mask)], layout) { return true }
+    return false
+  }
+
+  func isVoted(_ copy: Copy, _ layout: FlowIDLayout) -> Bool {
+    copy.counter.isSeriallyBefore(votedNext.unsafelyUnwrapped[layout.index(copy.flowID)])
+  }
+}
