@@ -1,12 +1,17 @@
 # Entry points; every recipe is a call of the tool that does the work.
 #   make run     first look: install what is missing, build, make a sample capture, replay it
 #   make test    everything that CI runs
+#   make simulate  100,000 seeds of the failure simulator (SEEDS=… FROM=…)
+#   make mutants   shows that the simulator sees small bugs in the core
 #   make bench   the figures of README.md, with dpdk-testpmd as yardstick
 DEFT := .build/release/deft
 PACKAGES := libdpdk-dev libnuma-dev libpcap-dev pkg-config binutils gcc
 SAMPLE := .build/sample.pcap
 
-.PHONY: run test bench build setup lint hugepages clean
+SEEDS := 100000
+FROM := 1
+
+.PHONY: run test simulate mutants bench build setup lint hugepages clean
 
 run: build
 	$(DEFT) generate $(SAMPLE) --packets 200000 --seed 1
@@ -30,6 +35,13 @@ test: setup lint
 	swift build -c release --product deft
 	swift build --build-tests
 	swift test
+
+simulate: build
+	$(DEFT) simulate --seeds $(SEEDS) --from $(FROM)
+
+# Applies each bug of Tests/Mutants to a scratch copy, builds only the simulator there, and runs seeds until one sees it.
+mutants:
+	Tests/Mutants/run
 
 lint: setup
 	swift format lint --recursive --parallel --strict Package.swift Sources Tests bench

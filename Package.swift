@@ -63,6 +63,8 @@ let package = Package(
     .target(name: "DEFTCore", dependencies: ["DEFTWire"], swiftSettings: swiftSettings),
     .target(name: "DEFTMailbox", dependencies: ["DEFTCore"], swiftSettings: swiftSettings),
     .target(name: "NetworkFunctions", dependencies: ["DEFTWire", "DEFTCore"], swiftSettings: swiftSettings),
+    .target(
+      name: "DEFTSimulator", dependencies: ["DEFTWire", "DEFTCore", "NetworkFunctions"], swiftSettings: swiftSettings),
     .target(name: "DEFTCapture", dependencies: ["CPcap"], swiftSettings: swiftSettings),
     .target(
       name: "DEFTDataplane", dependencies: ["CDPDK", "DEFTWire", "DEFTCore", "DEFTMailbox"],
@@ -73,7 +75,7 @@ let package = Package(
     .executableTarget(
       name: "deft",
       dependencies: [
-        "DEFTDataplane", "DEFTControl", "DEFTCapture", "NetworkFunctions", log,
+        "DEFTDataplane", "DEFTControl", "DEFTCapture", "DEFTSimulator", "NetworkFunctions", log,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Histogram", package: "hdrhistogram-swift"),
       ],

@@ -14,7 +14,7 @@ struct Deft: ParsableCommand {
         deft replay sample.pcap out.pcap --nf monitor
       """,
     version: "0.1.0",
-    subcommands: [ReplayCommand.self, GenerateCommand.self, ListCommand.self])
+    subcommands: [ReplayCommand.self, SimulateCommand.self, GenerateCommand.self, ListCommand.self])
 
   static func main() {
     let (eal, own) = EALArguments.split(Array(CommandLine.arguments.dropFirst()))

@@ -1,0 +1,93 @@
+import DEFTCore
+import DEFTWire
+
+/// A stamping unit with its switch, and the source of its packets, as `StamperStage` is on an lcore.
+final class StamperActor: Actor {
+  unowned let simulation: Simulation
+  let index: Int
+  let unit: Int
+  private var stamper: StampingUnit
+  private let keys: [Int]
+  private let seed: UInt64
+  private(set) var remaining: Int
+  private var nextBurst: UInt64 = 0
+  /// This host's clock minus the simulation's, ns.
+  var clockOffset: Int64
+  /// Every flow is to be closed, however short its idleness.
+  var isClosing = false
+  var name: String { "stamper \(unit)" }
+
+  init(_ simulation: Simulation, index: Int, unit: Int, keys: [Int], packets: Int) {
+    self.simulation = simulation
+    self.index = index
+    self.unit = unit
+    self.keys = keys
+    seed = simulation.random.next()
+    remaining = keys.isEmpty ? 0 : packets
+    clockOffset = Int64(simulation.random.below(UInt64(100_000)))
+    stamper = StampingUnit(
+      unit: unit, layout: simulation.layout, seed: seed, idleTimeout: simulation.options.idleTimeout,
+      memory: simulation.arena.allocate)
+  }
+
+  var occupied: Int { stamper.table.slots.occupied }
+  private var clock: UInt64 { UInt64(Int64(simulation.now) + 1_000_000 + clockOffset) }
+
+  func poll() -> Int {
+    var moved = 0
+    if stamper.sweepIsDue(now: clock) { moved += sweep() }
+    guard remaining > 0, simulation.now >= nextBurst else { return moved }
+    nextBurst = simulation.now + simulation.random.around(simulation.options.burstGap)
+    var count = min(remaining, 1 + simulation.random.below(simulation.options.burst))
+    while count > 0 {
+      guard stamp() else { break }
+      count -= 1
+      moved += 1
+    }
+    return moved
+  }
+
+  private func sweep() -> Int {
+    // A marker needs a credit like any packet, and which pair it goes to is not known before.
+    let capacity = min(4, simulation.leastCredit)
+    guard capacity > 0 else { return 0 }
+    return withUnsafeTemporaryAllocation(of: ClockEntry.self, capacity: 4) { markers in
+      let count = stamper.sweep(now: clock, into: markers.baseAddress!, capacity: capacity)
+      for marker in markers[..<count] {
+        var layout = FrameLayout.opaque
+        layout.isCloseMarker = true
+        let metadata = PacketMetadata(time: clock, flowID: marker.flowID, counter: marker.next, layout: layout)
+        simulation.send(metadata, simulation.arena.allocate(8, alignment: 8))
+      }
+      return count
+    }
+  }
+
+  /// False: the source has to wait.
+  private func stamp() -> Bool {
+    let content = simulation.random.next()
+    let frame = simulation.arena.allocate(SimulatedPacket.frameBytes, alignment: 8)
+    var (key, layout) = SimulatedFrame.write(
+      to: frame, key: keys[simulation.random.below(keys.count)], content: content, &simulation.random)
+    guard simulation.leastCredit > 0 else { return waitOrDrop(simulation.isPoolEmpty ? .poolEmpty : .noCredit) }
+    guard let record = stamper.table.find(&key, hash: key.hash(seed: seed)) else {
+      return waitOrDrop(.noSlot, mustDrop: true)
+    }
+    let flowID = record.pointee.flowID
+    let counter = stamper.take(record, now: clock)
+    remaining -= 1
+    simulation.send(PacketMetadata(time: clock, flowID: flowID, counter: counter, layout: layout), frame)
+    return true
+  }
+
+  private func waitOrDrop(_ reason: Transition, mustDrop: Bool = false) -> Bool {
+    simulation.occurrences.note(reason)
+    guard mustDrop || simulation.options.dropsUnstamped else { return false }
+    remaining -= 1
+    return true
+  }
+
+  func closeCommitted(_ flowID: UInt32) {
+    simulation.require(stamper.closeCommitted(flowID), .slots) { "nobody waits for the close of flow \(flowID)" }
+  }
+}

@@ -1,0 +1,37 @@
+import DEFTCore
+
+// No queue is longer than its bound, and no replica is told what a correct peer cannot say.
+extension Simulation {
+  func checkPrimaryBounds(_ actor: PrimaryActor) {
+    let pair = options.replication
+    let isInBounds =
+      actor.replica.pendingCount <= pair.pending && actor.replica.batchesInFlight <= pair.window
+      && actor.replica.openCount <= pair.batch + pair.pendingPerFlow && actor.prepares.used <= actor.prepares.capacity
+      && actor.commits.used <= actor.commits.capacity && actor.inbox.count <= options.inbox
+      && actor.input.count <= 2 * options.inputBuffer
+    require(isInBounds, .bounds) {
+      "\(actor.name): \(actor.replica.pendingCount) pending, \(actor.replica.batchesInFlight) batches, "
+        + "\(actor.replica.openCount) in the open one, logs \(actor.prepares.used) and \(actor.commits.used)"
+    }
+    require(actor.replica.counters.impossibleMessages == 0 && actor.replica.counters.staleEpochMessages == 0, .messages) {
+      "\(actor.name) refuses a message"
+    }
+    checkPacketMemory(atEnd: false)
+  }
+
+  func checkSecondaryBounds(_ actor: SecondaryActor) {
+    let pair = options.replication
+    let isInBounds =
+      actor.replica.pendingCount <= pair.pending && actor.replica.heldCount <= pair.held
+      && actor.inbox.count <= options.inbox && actor.outbox.count <= options.inbox
+      && actor.input.count <= 2 * options.inputBuffer
+    require(isInBounds, .bounds) { "\(actor.name): \(actor.replica.pendingCount) pending, \(actor.replica.heldCount) held" }
+    require(actor.replica.counters.impossibleMessages == 0 && actor.replica.counters.staleEpochMessages == 0, .messages) {
+      "\(actor.name) refuses a message"
+    }
+  }
+
+  func checkEgressBounds() {
+    require(egress.chain.heldCount <= options.egressHold, .bounds) { "egress holds \(egress.chain.heldCount)" }
+  }
+}

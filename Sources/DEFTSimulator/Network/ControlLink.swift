@@ -1,0 +1,151 @@
+import DEFTCore
+import DEFTWire
+
+/// The control connection of a pair, and the control threads at its ends: what `PrimaryPair` and `SecondaryPair` do with
+/// TCP. What is under way when it ends is lost; then the primary's node dials again, and the secondary's says what it has
+/// voted for and applied (R13).
+final class ControlLink {
+  enum Direction: Int { case toSecondary, toPrimary }
+  unowned let simulation: Simulation
+  let pair: Int
+  let primary: PrimaryActor
+  let secondary: SecondaryActor
+  private var isOpen = false
+  /// Which connection this is; events of earlier ones are void.
+  private(set) var number: UInt64 = 0
+  private var arePreparesReady = false
+  private var areCommitsReady = false
+  private var underWay = [Fifo<UnsafeRawBufferPointer>(), Fifo()]
+  private var lastDue: [UInt64] = [0, 0]
+  private var isDead = [false, false]
+  private var slowUntil: UInt64 = 0
+  private var isPumpDue = false
+  /// What the secondary's node has read of its lcore's votes.
+  private var relayed: (voted: UInt64, applied: UInt64) = (0, 0)
+  private(set) var resumes = 0
+
+  init(_ simulation: Simulation, pair: Int, primary: PrimaryActor, secondary: SecondaryActor) {
+    self.simulation = simulation
+    self.pair = pair
+    self.primary = primary
+    self.secondary = secondary
+  }
+
+  var isIdle: Bool {
+    isOpen && underWay[0].isEmpty && underWay[1].isEmpty && primary.inbox.isEmpty && secondary.inbox.isEmpty
+  }
+
+  // MARK: the connection's life
+
+  func dial(after wait: UInt64) {
+    simulation.events.add(.linkOpens, at: simulation.now + wait, target: pair, payload: number)
+  }
+
+  func open(_ number: UInt64) {
+    guard number == self.number, !isOpen else { return }
+    isOpen = true
+    // Requests of earlier connections are void (`PrimaryPair.connected`).
+    _ = primary.prepares.takeRewind()
+    _ = primary.commits.takeRewind()
+    (arePreparesReady, areCommitsReady) = (false, false)
+    isDead = [false, false]
+    readVotes(sending: false)
+    send(secondary.message(.resume, voted: relayed.voted, applied: relayed.applied), .toPrimary)
+    resumes += 1
+    simulation.trace("link \(pair): open, resume voted \(relayed.voted) applied \(relayed.applied)")
+  }
+
+  /// The connection ends. `number`: of that connection only.
+  func end(_ number: UInt64) {
+    guard isOpen, number == self.number else { return }
+    simulation.trace("link \(pair): ends, \(underWay[0].count) and \(underWay[1].count) messages are lost")
+    isOpen = false
+    self.number += 1
+    for direction in 0...1 { underWay[direction].removeAll() }
+    dial(after: 1 + simulation.random.below(simulation.options.controlLatency * 4))
+  }
+
+  func die(_ direction: Direction, for time: UInt64) {
+    guard isOpen else { return }
+    isDead[direction.rawValue] = true
+    simulation.trace("link \(pair): \(direction) is dead")
+    simulation.events.add(.linkEnds, at: simulation.now + time, target: pair, payload: number)
+  }
+  func slowDown(for time: UInt64) { slowUntil = simulation.now + time }
+
+  // MARK: messages
+
+  /// A doorbell has been rung.
+  func ring() {
+    guard !isPumpDue else { return }
+    isPumpDue = true
+    simulation.events.add(
+      .pump, at: simulation.now + 1 + simulation.random.below(simulation.options.controlLatency / 8 + 1), target: pair)
+  }
+
+  func pump() {
+    isPumpDue = false
+    readVotes(sending: isOpen)
+    guard isOpen else { return }
+    if primary.prepares.takeRewind() { arePreparesReady = true }
+    if primary.commits.takeRewind() { areCommitsReady = true }
+    while arePreparesReady, let message = primary.prepares.read() { send(message, .toSecondary) }
+    while areCommitsReady, let message = primary.commits.read() {
+      simulation.checkCommitSent(message, pair: pair)
+      send(message, .toSecondary)
+    }
+  }
+
+  private func readVotes(sending: Bool) {
+    while !secondary.outbox.isEmpty {
+      let message = secondary.outbox.removeFirst()
+      let answer = Answer(message)
+      relayed = (max(relayed.voted, answer.voted), max(relayed.applied, answer.applied))
+      if sending { send(message, .toPrimary) }
+    }
+  }
+
+  private func send(_ message: UnsafeRawBufferPointer, _ direction: Direction) {
+    guard !isDead[direction.rawValue] else { return }
+    let latency = simulation.options.controlLatency
+    var due = simulation.now + latency / 2 + simulation.random.below(latency)
+    if simulation.now < slowUntil { due += simulation.random.below(latency * 20) }
+    due = max(due, lastDue[direction.rawValue])
+    lastDue[direction.rawValue] = due
+    underWay[direction.rawValue].append(message)
+    schedule(direction, due)
+  }
+
+  private func schedule(_ direction: Direction, _ due: UInt64) {
+    simulation.events.add(.message, at: due, target: pair, payload: number << 1 | UInt64(direction.rawValue))
+  }
+
+  /// A message comes out, if there is room for it where it goes.
+  func deliver(_ payload: UInt64) {
+    guard payload >> 1 == number, isOpen, let direction = Direction(rawValue: Int(payload & 1)) else { return }
+    guard !underWay[direction.rawValue].isEmpty, !isDead[direction.rawValue] else { return }
+    let waiting = direction == .toPrimary ? primary.inbox.count : secondary.inbox.count
+    guard waiting < simulation.options.inbox else {
+      return schedule(direction, simulation.now + simulation.options.pollInterval)
+    }
+    let message = underWay[direction.rawValue].removeFirst()
+    if direction == .toPrimary {
+      primary.inbox.append(message)
+      simulation.wake(primary.index)
+    } else {
+      secondary.inbox.append(message)
+      simulation.wake(secondary.index)
+    }
+  }
+}
+
+/// What a vote or a resume says.
+struct Answer {
+  let voted: UInt64
+  let applied: UInt64
+  init(_ message: UnsafeRawBufferPointer) {
+    voted = ControlMessageHeader(reading: message.baseAddress!).batch
+    applied = UInt64(
+      littleEndian: message.loadUnaligned(fromByteOffset: ControlMessageHeader.byteCount, as: UInt64.self))
+  }
+}

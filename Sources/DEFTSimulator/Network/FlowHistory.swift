@@ -1,0 +1,127 @@
+import DEFTCore
+import DEFTWire
+
+/// What one flow generation must do: one run of the NF over the stamped sequence, without replicas, batches or paths; and
+/// how far the system has got with it, as seen from outside.
+final class FlowHistory {
+  struct Stamped {
+    let frame: UnsafeMutableRawPointer
+    let layout: FrameLayout
+    let time: UInt64
+    /// Nodes that hold or held a copy as secondary; nodes whose primary took it. A bit each.
+    var heldBy: UInt8 = 0
+    var takenBy: UInt8 = 0
+  }
+  /// After the packet of a counter.
+  struct Point {
+    var state: SimulatedFunction.State
+    var lastPassed: UInt32
+    var time: UInt64
+    var isClosed: Bool
+    /// It leaves the primary: passed by the NF, or a close marker.
+    var leaves: Bool
+  }
+  let flowID: UInt32
+  let pair: Int
+  private(set) var stamped: [Stamped] = []
+  private var points: [Point] = []
+  /// The last counter that egress let out.
+  var out: UInt32 = 0
+  /// Counters below these have been voted for, and were in a state clock that the secondary applied.
+  var votedNext: UInt32 = 1
+  var appliedNext: UInt32 = 1
+  var isClosing = false
+  /// `next` of the last packet clock.
+  var preparedNext: UInt32 = 1
+  /// Per node: counters below this are all held.
+  private var heldBelow = [UInt32](repeating: 1, count: 8)
+
+  init(flowID: UInt32, pair: Int) {
+    self.flowID = flowID
+    self.pair = pair
+  }
+
+  var next: UInt32 { UInt32(stamped.count) + 1 }
+
+  func stamp(_ packet: Stamped) { stamped.append(packet) }
+
+  /// The sequential run after everything below `next`; nil if that was never stamped.
+  func point(before next: UInt32, _ function: SimulatedFunction) -> Point? {
+    guard next >= 1, Int(next) - 1 <= stamped.count else { return nil }
+    while points.count < Int(next) - 1 { extend(function) }
+    return next == 1 ? beginning : points[Int(next) - 2]
+  }
+
+  private var beginning: Point {
+    Point(state: SimulatedFunction.initialState, lastPassed: 0, time: 0, isClosed: false, leaves: false)
+  }
+
+  private func extend(_ function: SimulatedFunction) {
+    var point = points.last ?? beginning
+    let packet = stamped[points.count]
+    let counter = UInt32(points.count) + 1
+    point.time = max(point.time, packet.time)
+    if packet.layout.isCloseMarker {
+      point.leaves = true
+      point.isClosed = true
+      point.state = SimulatedFunction.initialState
+    } else {
+      let view = PacketView(
+        frame: packet.frame, length: SimulatedPacket.frameBytes, contiguous: SimulatedPacket.frameBytes,
+        layout: packet.layout)
+      let context = PacketContext(time: point.time, counter: counter)
+      if case .pass = function.process(view, &point.state, context) { point.leaves = true } else { point.leaves = false }
+    }
+    if point.leaves { point.lastPassed = counter }
+    points.append(point)
+  }
+
+  /// The counter that egress must let out next; nil: none of those stamped.
+  func nextLeaving(_ function: SimulatedFunction) -> UInt32? {
+    var counter = out + 1
+    while counter < next {
+      if point(before: counter + 1, function)!.leaves { return counter }
+      counter += 1
+    }
+    return nil
+  }
+
+  // MARK: who has what
+
+  private func exists(_ counter: UInt32) -> Bool { counter >= 1 && counter < next }
+
+  /// False: that node's secondary has it already.
+  func hold(_ counter: UInt32, node: Int) -> Bool {
+    guard exists(counter), stamped[Int(counter) - 1].heldBy & 1 << UInt8(node) == 0 else { return false }
+    stamped[Int(counter) - 1].heldBy |= 1 << UInt8(node)
+    return true
+  }
+  func isHeld(_ counter: UInt32, node: Int) -> Bool {
+    exists(counter) && stamped[Int(counter) - 1].heldBy & 1 << UInt8(node) != 0
+  }
+  /// False: that node's primary has it already.
+  func take(_ counter: UInt32, node: Int) -> Bool {
+    guard exists(counter), !isTaken(counter, node: node) else { return false }
+    stamped[Int(counter) - 1].takenBy |= 1 << UInt8(node)
+    return true
+  }
+  func isTaken(_ counter: UInt32, node: Int) -> Bool {
+    exists(counter) && stamped[Int(counter) - 1].takenBy & 1 << UInt8(node) != 0
+  }
+
+  /// The first counter that the node's secondary does not hold.
+  func firstNotHeld(node: Int) -> UInt32 {
+    while isHeld(heldBelow[node], node: node) { heldBelow[node] += 1 }
+    return heldBelow[node]
+  }
+
+  /// What a replica's digest must count for this flow at rest.
+  func digest(_ function: SimulatedFunction) -> UInt64 {
+    let point = point(before: next, function)!
+    var flow = FlowState(beginning: flowID, point.state)
+    flow.lastPassed = point.lastPassed
+    flow.time = point.time
+    flow.isClosed = point.isClosed
+    return flow.digest(next: next)
+  }
+}

@@ -1,0 +1,81 @@
+/// One thing that will happen.
+struct Event {
+  enum Kind: UInt8 {
+    /// A stage's turn: `target` is the actor.
+    case poll
+    /// A packet comes out of a path: `target` is the path, `payload` the packet.
+    case arrival
+    /// A control thread looks for messages to send: `target` is the link.
+    case pump
+    /// A message comes out of a link's direction: `payload` is the connection's number and the direction.
+    case message
+    /// A dead or slow link's turn: `payload` is the connection's number.
+    case linkEnds, linkOpens
+    /// The slot of a closed flow comes back: `target` is the unit, `payload` the flow ID.
+    case closeNotice
+    /// Egress's word reaches the primary: `target` is the pair, `payload` the count.
+    case acknowledgement
+    /// The next fault strikes.
+    case fault
+    /// No more faults from here on.
+    case heal
+    /// Looks whether everything has come to its end.
+    case check
+  }
+  var time: UInt64
+  /// Among events of one time the first scheduled comes first.
+  var order: UInt32
+  var kind: Kind
+  var target: UInt16
+  var payload: UInt64
+}
+
+/// Events by time: a binary heap. Grows to what a run needs and is used again for the next.
+struct EventQueue {
+  private var heap: [Event] = []
+  private var nextOrder: UInt32 = 0
+
+  init() { heap.reserveCapacity(512) }
+  var count: Int { heap.count }
+
+  mutating func removeAll() {
+    heap.removeAll(keepingCapacity: true)
+    nextOrder = 0
+  }
+
+  private static func isBefore(_ x: Event, _ y: Event) -> Bool {
+    x.time != y.time ? x.time < y.time : x.order < y.order
+  }
+
+  mutating func add(_ kind: Event.Kind, at time: UInt64, target: Int, payload: UInt64 = 0) {
+    let event = Event(time: time, order: nextOrder, kind: kind, target: UInt16(target), payload: payload)
+    nextOrder &+= 1
+    heap.append(event)
+    var child = heap.count - 1
+    while child > 0 {
+      let parent = (child - 1) / 2
+      guard EventQueue.isBefore(event, heap[parent]) else { break }
+      heap[child] = heap[parent]
+      child = parent
+    }
+    heap[child] = event
+  }
+
+  mutating func next() -> Event? {
+    guard let first = heap.first else { return nil }
+    let last = heap.removeLast()
+    let count = heap.count
+    guard count > 0 else { return first }
+    var parent = 0
+    while true {
+      var child = 2 * parent + 1
+      guard child < count else { break }
+      if child + 1 < count, EventQueue.isBefore(heap[child + 1], heap[child]) { child += 1 }
+      guard EventQueue.isBefore(heap[child], last) else { break }
+      heap[parent] = heap[child]
+      parent = child
+    }
+    heap[parent] = last
+    return first
+  }
+}

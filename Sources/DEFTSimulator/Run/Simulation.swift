@@ -1,0 +1,243 @@
+import DEFTCore
+import DEFTWire
+
+/// One run: stamping units, pairs, control links and egress in virtual time, with what goes wrong. One seed gives
+/// everything. First packets flow and faults strike, and every step is checked; then nothing fails any more, and everything
+/// has to come to its end within a bound.
+public final class Simulation {
+  public let options: SimulationOptions
+  public private(set) var violation: Violation?
+  public internal(set) var occurrences = Occurrences()
+  public internal(set) var now: UInt64 = 0
+  public internal(set) var stamped = 0
+  public internal(set) var transmitted = 0
+  public private(set) var eventCount: UInt64 = 0
+
+  let arena: SimulationArena
+  let packets: PacketMemory
+  let layout: FlowIDLayout
+  var random: SeededGenerator
+  var events = EventQueue()
+  var hasFaults = true
+
+  private(set) var actors: [any Actor] = []
+  private var turns: [Turn] = []
+  private(set) var stampers: [StamperActor] = []
+  private(set) var primaries: [PrimaryActor] = []
+  private(set) var secondaries: [SecondaryActor] = []
+  private(set) var links: [ControlLink] = []
+  private(set) var egress: EgressActor!
+  /// By pair.
+  var primaryPaths: [PacketPath] = []
+  var secondaryPaths: [PacketPath] = []
+  var releasePaths: [PacketPath] = []
+  /// The flow generations by flow index, the latest last.
+  private var flows: [[FlowHistory]]
+  /// Arrays for one burst; no two actors use them at a time.
+  let burstBuffer: UnsafeMutableBufferPointer<Packet>
+  let otherBuffer: UnsafeMutableBufferPointer<Packet>
+  private let print: ((String) -> Void)?
+  /// Progress at the last look, and when it last grew.
+  private var progress = (sum: UInt64(0), since: UInt64(0))
+  private var isDone = false
+
+  init(_ options: SimulationOptions, arena: SimulationArena, print: ((String) -> Void)? = nil) {
+    self.options = options
+    self.arena = arena
+    self.print = print
+    packets = PacketMemory(arena)
+    layout = FlowIDLayout(units: options.units, slotsPerUnit: options.slotsPerUnit)
+    random = SeededGenerator(seed: options.seed)
+    flows = [[FlowHistory]](repeating: [], count: layout.indexCount)
+    let bytes = 256 * MemoryLayout<Packet>.stride
+    func burst() -> UnsafeMutableBufferPointer<Packet> {
+      UnsafeMutableBufferPointer(start: arena.allocate(bytes).bindMemory(to: Packet.self, capacity: 256), count: 256)
+    }
+    burstBuffer = burst()
+    otherBuffer = burst()
+    build()
+  }
+
+  private func build() {
+    for pair in 0..<options.pairs {
+      let node = random.below(options.nodes)
+      let other = (node + 1 + random.below(options.nodes - 1)) % options.nodes
+      let primary = PrimaryActor(self, index: actors.count, pair: pair, node: node)
+      actors.append(primary)
+      primaries.append(primary)
+      let secondary = SecondaryActor(self, index: actors.count, pair: pair, node: other)
+      actors.append(secondary)
+      secondaries.append(secondary)
+      links.append(ControlLink(self, pair: pair, primary: primary, secondary: secondary))
+      primaryPaths.append(PacketPath(index: 3 * pair, to: .primary, pair: pair))
+      secondaryPaths.append(PacketPath(index: 3 * pair + 1, to: .secondary, pair: pair))
+      releasePaths.append(PacketPath(index: 3 * pair + 2, to: .egress, pair: pair))
+    }
+    egress = EgressActor(self, index: actors.count)
+    actors.append(egress)
+    for unit in 0..<options.units {
+      let keys = (0..<options.keys).filter { $0 % options.units == unit }
+      let stamper = StamperActor(
+        self, index: actors.count, unit: unit, keys: keys, packets: options.packets / options.units + 1)
+      actors.append(stamper)
+      stampers.append(stamper)
+    }
+    turns = [Turn](repeating: Turn(), count: actors.count)
+  }
+
+  // MARK: the run
+
+  func run() {
+    for link in links { link.dial(after: random.below(options.controlLatency)) }
+    for actor in actors { wake(actor.index) }
+    events.add(.fault, at: random.around(options.faultInterval), target: 0)
+    // Faults last as long as the packets, and then some.
+    let length = UInt64(options.packets / options.units / options.burst + 1) * options.burstGap * 2
+    events.add(.heal, at: length / 2 + random.below(length + options.controlLatency * 20), target: 0)
+    while violation == nil, !isDone, let event = events.next() {
+      now = event.time
+      eventCount += 1
+      handle(event)
+    }
+    if violation == nil { checkPacketMemory(atEnd: true) }
+  }
+
+  private func handle(_ event: Event) {
+    let target = Int(event.target)
+    switch event.kind {
+    case .poll: poll(target)
+    case .arrival: arrive(target, Packet(bitPattern: UInt(event.payload))!)
+    case .pump: links[target].pump()
+    case .message: links[target].deliver(event.payload)
+    case .linkEnds: links[target].end(event.payload)
+    case .linkOpens: links[target].open(event.payload)
+    case .closeNotice: stampers[target].closeCommitted(UInt32(event.payload))
+    case .acknowledgement: primaries[target].acknowledged = max(primaries[target].acknowledged, event.payload)
+    case .fault: strike()
+    case .heal: heal()
+    case .check: lookForTheEnd()
+    }
+  }
+
+  private func poll(_ index: Int) {
+    guard turns[index].due == now else { return }
+    if now < turns[index].stalledUntil { return schedule(index, turns[index].stalledUntil) }
+    let moved = actors[index].poll()
+    // A stage that finds nothing looks less and less often: only the run's speed depends on it.
+    turns[index].idle = moved > 0 ? 0 : min(turns[index].idle + 1, 5)
+    let interval = options.pollInterval
+    schedule(index, now + 1 + interval / 2 + random.below(interval << UInt64(turns[index].idle)))
+  }
+
+  private func schedule(_ index: Int, _ time: UInt64) {
+    turns[index].due = time
+    events.add(.poll, at: time, target: index)
+  }
+
+  /// Something has come for the actor.
+  func wake(_ index: Int) {
+    let due = now + 1 + random.below(options.pollInterval)
+    guard turns[index].due < now || turns[index].due > due || now == 0 else { return }
+    turns[index].idle = 0
+    schedule(index, max(due, turns[index].stalledUntil))
+  }
+
+  // MARK: faults
+
+  private func strike() {
+    guard hasFaults else { return }
+    let kinds: [Fault] = [.cut, .oneWayDead, .slowLink, .stall, .clockStep]
+    let fault = random.oneOf(kinds)
+    if options.faults.contains(fault) {
+      occurrences.note(fault)
+      let link = links[random.below(links.count)]
+      let time = random.around(options.faultInterval)
+      switch fault {
+      case .cut: link.end(link.number)
+      case .oneWayDead: link.die(random.oneIn(2) ? .toPrimary : .toSecondary, for: time)
+      case .slowLink: link.slowDown(for: time)
+      case .stall:
+        let index = random.below(actors.count)
+        turns[index].stalledUntil = now + time
+        trace("\(actors[index].name): stands still for \(time) ns")
+      default:
+        let stamper = stampers[random.below(stampers.count)]
+        let step = Int64(random.around(options.faultInterval))
+        stamper.clockOffset = max(0, stamper.clockOffset + (random.oneIn(2) ? step : -step))
+        trace("\(stamper.name): clock offset \(stamper.clockOffset) ns")
+      }
+    }
+    events.add(.fault, at: now + 1 + random.around(options.faultInterval / 4), target: 0)
+  }
+
+  private func heal() {
+    hasFaults = false
+    trace("--- no more faults")
+    for index in turns.indices {
+      turns[index].stalledUntil = 0
+      wake(index)
+    }
+    progress.since = now
+    events.add(.check, at: now + options.patience / 64, target: 0)
+  }
+
+  private func lookForTheEnd() {
+    if isAtRest {
+      guard options.closesFlows, stampers.contains(where: { $0.occupied > 0 }) else {
+        checkRest()
+        isDone = true
+        return
+      }
+    }
+    let sum = progressSum
+    if sum != progress.sum { progress = (sum, now) }
+    if now - progress.since > options.patience { return fail(.liveness, stallReport()) }
+    events.add(.check, at: now + options.patience / 64, target: 0)
+  }
+
+  private var progressSum: UInt64 {
+    var sum = UInt64(stamped + transmitted) &+ UInt64(stampers.reduce(0) { $0 + $1.remaining + $1.occupied })
+    for primary in primaries { sum &+= primary.replica.counters.stateClocksApplied &+ primary.replica.counters.batchesVoted }
+    return sum
+  }
+
+  private var isAtRest: Bool {
+    guard packets.live == 0, stampers.allSatisfy({ $0.remaining == 0 }), egress.isIdle else { return false }
+    for pair in 0..<options.pairs {
+      let primary = primaries[pair]
+      guard primary.replica.isQuiescent, primary.input.isEmpty, primary.prepares.isDrained, primary.commits.isDrained,
+        secondaries[pair].replica.isQuiescent, secondaries[pair].input.isEmpty, secondaries[pair].outbox.isEmpty,
+        links[pair].isIdle
+      else { return false }
+    }
+    return true
+  }
+
+  // MARK: what went wrong
+
+  func fail(_ property: Property, _ detail: @autoclosure () -> String) {
+    guard violation == nil else { return }
+    violation = Violation(property: property, detail: detail(), time: now)
+    trace("VIOLATION: \(property.rawValue): \(violation!.detail)")
+  }
+
+  func require(_ condition: Bool, _ property: Property, _ detail: () -> String) {
+    if !condition { fail(property, detail()) }
+  }
+
+  func trace(_ line: @autoclosure () -> String) {
+    if let print { print("\(now) \(line())") }
+  }
+
+  func text(_ packet: Packet) -> String { "(\(packet.pointee.flowID), \(packet.pointee.counter))" }
+
+  // MARK: flows
+
+  func flow(_ flowID: UInt32) -> FlowHistory? {
+    for flow in flows[layout.index(flowID)].reversed() where flow.flowID == flowID { return flow }
+    return nil
+  }
+  var allFlows: [[FlowHistory]] { flows }
+  func add(_ flow: FlowHistory) { flows[layout.index(flow.flowID)].append(flow) }
+  func pair(_ flowID: UInt32) -> Int { layout.index(flowID) % options.pairs }
+}

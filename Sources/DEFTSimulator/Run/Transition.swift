@@ -1,0 +1,30 @@
+/// What the protocol must be seen to do in a run of many seeds: a transition that never occurs is not tested.
+public enum Transition: Int, CaseIterable, Sendable {
+  case batchFull, batchDry, batchFlushed
+  case windowFull, prepareLogFull, commitLogFull, outputBufferFull
+  case stateClockTaken, stateClockApplied
+  case voteAtOnce, voteDelayed
+  case reorderedAtPrimary, reorderedAtSecondary
+  case duplicateAtPrimary, duplicateAtSecondary
+  case pendingFullAtPrimary, pendingFullAtSecondary
+  case heldSorted
+  case droppedByFunction
+  case egressHeld, egressSuppressed, egressRefused
+  case flowClosed, slotReused, staleGeneration
+  case resumed, repeatedMessage
+  case noCredit, poolEmpty, noSlot
+
+  public var name: String { "\(self)" }
+}
+
+/// How often each fault and each transition occurred in one run.
+public struct Occurrences: Sendable {
+  public private(set) var faults = [UInt32](repeating: 0, count: Fault.allCases.count)
+  public private(set) var transitions = [UInt32](repeating: 0, count: Transition.allCases.count)
+
+  mutating func note(_ fault: Fault) { faults[fault.rawValue] &+= 1 }
+  mutating func note(_ transition: Transition) { transitions[transition.rawValue] &+= 1 }
+  mutating func note(_ transition: Transition, _ count: UInt64) {
+    transitions[transition.rawValue] &+= UInt32(truncatingIfNeeded: count)
+  }
+}
