@@ -10,6 +10,9 @@ SAMPLE := .build/sample.pcap
 
 SEEDS := 100000
 FROM := 1
+MUTANTS := .build/mutants
+# Names of mutants; empty: all.
+ONLY :=
 
 .PHONY: run test simulate mutants bench build setup lint hugepages clean
 
@@ -41,7 +44,12 @@ simulate: build
 
 # Applies each bug of Tests/Mutants to a scratch copy, builds only the simulator there, and runs seeds until one sees it.
 mutants:
-	Tests/Mutants/run
+	mkdir -p $(MUTANTS)/Sources
+	cp -Rp Tests/Mutants/. $(MUTANTS)
+	for module in DEFTWire DEFTCore NetworkFunctions DEFTSimulator; do \
+	  rm -rf $(MUTANTS)/Sources/$$module && cp -Rp Sources/$$module $(MUTANTS)/Sources; done
+	swift build -c release --package-path $(MUTANTS) --product driver
+	cd $(MUTANTS) && .build/release/driver $(ONLY)
 
 lint: setup
 	swift format lint --recursive --parallel --strict Package.swift Sources Tests bench
