@@ -14,8 +14,13 @@ struct EgressStage: ~Copyable {
   private let acknowledged: UnsafeMutablePointer<UnsafeMutablePointer<Atomic<UInt64>>>
   private let pairCount: Int
   private var nextPair = 0
-  /// Packets of each pair that were dealt with.
-  private let handled: UnsafeMutablePointer<UInt64>
+  /// Per pair: what was dealt with, the sequence of the next release to arrive (the ring is lossless and in order, so it
+  /// need not be in the packet), and whose releases these are.
+  private let ledgers: UnsafeMutablePointer<ReleaseLedger>
+  private let arrivals: UnsafeMutablePointer<UInt32>
+  private let streams: UnsafeMutablePointer<UInt32>
+  /// Releases that a ledger remembers behind one that egress holds or refused.
+  private static let ledgerCapacity = 16_384
   private let port: UInt16
   private let queue: UInt16
   private let clock: LcoreClock
@@ -30,6 +35,12 @@ struct EgressStage: ~Copyable {
   private var outgoingHead = 0
   private var outgoingTail = 0
   private var unacknowledged = 0
+  /// Of the burst in `outgoing`: places of those that are held or were refused, which are not acknowledged (R2).
+  private let deferred: UnsafeMutablePointer<Int>
+  private var deferredCount = 0
+  /// Held before, let go by this burst.
+  private let letGoTags: UnsafeMutablePointer<ReleaseTag>
+  private var letGoCount = 0
   private let unwanted: UnsafeMutablePointer<Packet>
   private(set) var transmitted: UInt64 = 0
   /// Times the port took less than it was given.
@@ -46,8 +57,21 @@ struct EgressStage: ~Copyable {
     self.releases.initialize(from: releases, count: pairCount)
     self.acknowledged = .allocate(capacity: pairCount)
     self.acknowledged.initialize(from: acknowledged, count: pairCount)
-    handled = .allocate(capacity: pairCount)
-    handled.initialize(repeating: 0, count: pairCount)
+    ledgers = .allocate(capacity: pairCount)
+    for pair in 0..<pairCount {
+      (ledgers + pair).initialize(
+        to: ReleaseLedger(capacity: Self.ledgerCapacity) { byteCount in
+          let table = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
+          table.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
+          return table
+        })
+    }
+    arrivals = .allocate(capacity: pairCount)
+    arrivals.initialize(repeating: 0, count: pairCount)
+    streams = .allocate(capacity: pairCount)
+    streams.initialize(repeating: 0, count: pairCount)
+    deferred = .allocate(capacity: Self.burst)
+    letGoTags = .allocate(capacity: holdCapacity)
     self.port = port
     self.queue = queue
     self.clock = clock
@@ -93,11 +117,19 @@ struct EgressStage: ~Copyable {
         unwanted[unwantedCount] = packet
         unwantedCount &+= 1
         letHeldGo(after: packet)
-      case .suppress, .refuse:
+      case .suppress:
         unwanted[unwantedCount] = packet
         unwantedCount &+= 1
       case .hold:
-        break
+        chain.tagHeld(
+          ReleaseTag(
+            pair: nextPair, stream: streams[nextPair],
+            sequence: arrivals[nextPair] &+ UInt32(truncatingIfNeeded: i)))
+        deferAcknowledgement(of: i)
+      case .refuse:
+        unwanted[unwantedCount] = packet
+        unwantedCount &+= 1
+        deferAcknowledgement(of: i)
       }
     }
     if unwantedCount > 0 { cd_release(handles(unwanted), UInt32(unwantedCount), 1, isShared) }
@@ -110,7 +142,14 @@ struct EgressStage: ~Copyable {
     while let held = chain.nextHeld(after: packet) { letGo(held) }
   }
   @inline(never)
+  private mutating func deferAcknowledgement(of place: Int) {
+    deferred[deferredCount] = place
+    deferredCount &+= 1
+  }
+  @inline(never)
   private mutating func letGo(_ held: Packet) {
+    letGoTags[letGoCount] = chain.tagOfLastHeld
+    letGoCount &+= 1
     if held.pointee.layout.isCloseMarker {
       var single = held
       withUnsafeMutablePointer(to: &single) { cd_release(handles($0), 1, 1, isShared) }
@@ -154,18 +193,47 @@ struct EgressStage: ~Copyable {
     }
     outgoingHead = 0
     outgoingTail = 0
-    handled[nextPair] &+= UInt64(unacknowledged)
-    unacknowledged = 0
+    settle()
     acknowledge()
     nextPair = nextPair &+ 1 == pairCount ? 0 : nextPair &+ 1
     return waiting
   }
 
-  /// Cumulative, so nothing may be acknowledged while something before it is held.
+  /// The port has the burst: everything of it that is neither held nor refused has been dealt with.
+  @inline(__always)
+  private mutating func settle() {
+    let first = arrivals[nextPair]
+    arrivals[nextPair] = first &+ UInt32(truncatingIfNeeded: unacknowledged)
+    if _fastPath(deferredCount == 0 && letGoCount == 0) {
+      ledgers[nextPair].settle(stream: streams[nextPair], from: first, count: unacknowledged)
+    } else {
+      settleFurther(first)
+    }
+    unacknowledged = 0
+  }
+  @inline(never)
+  private mutating func settleFurther(_ first: UInt32) {
+    var place = 0
+    for i in 0...deferredCount {
+      let end = i < deferredCount ? deferred[i] : unacknowledged
+      if end > place {
+        ledgers[nextPair].settle(
+          stream: streams[nextPair], from: first &+ UInt32(truncatingIfNeeded: place), count: end &- place)
+      }
+      place = end &+ 1
+    }
+    for i in 0..<letGoCount {
+      let tag = letGoTags[i]
+      ledgers[Int(tag.pair)].settle(stream: tag.stream, from: tag.sequence, count: 1)
+    }
+    deferredCount = 0
+    letGoCount = 0
+  }
+
+  /// Cumulative per pair: what one pair's packet waits for keeps no other pair's acknowledgement back.
   @inline(__always)
   private func acknowledge() {
-    guard chain.heldCount == 0 else { return }
-    for pair in 0..<pairCount { acknowledged[pair].pointee.store(handled[pair], ordering: .releasing) }
+    for pair in 0..<pairCount { acknowledged[pair].pointee.store(ledgers[pair].acknowledged, ordering: .releasing) }
   }
   var isIdle: Bool { outgoingHead == outgoingTail && chain.heldCount == 0 }
 }
