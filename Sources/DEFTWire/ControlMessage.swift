@@ -6,8 +6,9 @@
 ///  4  type (8) | version (8) | pair (16)
 ///  8  epoch (32)            12  count: entries that follow (32)
 /// 16  batch (64)
-/// 24  detail (32): Prepare: declared-lost entries; Commit: bytes of one entry; Hello: node; Refuse: reason
-/// 28  flags (32): bit 0, of a Prepare: the primary has little else in flight and waits for this vote
+/// 24  detail (32): Prepare: declared-lost entries; Commit, Base: bytes of one entry; Hello: node; Refuse: reason
+/// 28  flags (32): bit 0, of a Prepare: the primary has little else in flight and waits for this vote;
+///                 of a Synced: the snapshot is whole
 /// 32  entries
 /// ```
 @frozen
@@ -27,6 +28,12 @@ public struct ControlMessageHeader: Equatable, Sendable, BitwiseCopyable {
     case vote
     /// The state clock up to `batch`: `detail`-sized entries, each a `StateEntry` followed by the state.
     case commit
+    /// R9: flows of a snapshot, entries as in a commit; `batch` numbers the messages of a snapshot from 1 on.
+    case base
+    /// R9: the snapshot is whole, and all that is not in it is in prepares before this one; numbered like `base`.
+    case baseEnd
+    /// R9, from the secondary: `batch` messages of the snapshot are applied.
+    case synced
   }
 
   public enum Refusal: UInt32, Sendable {
@@ -51,6 +58,8 @@ public struct ControlMessageHeader: Equatable, Sendable, BitwiseCopyable {
 
   /// Flag of a prepare: the primary is lightly loaded, so the secondary's lcore rings for its vote rather than let it be found.
   public static let promptVote: UInt32 = 1
+  /// Flag of a synced: the snapshot is whole, and what was prepared before its end is voted for.
+  public static let syncComplete: UInt32 = 1
 
   @inlinable
   public init(
@@ -105,10 +114,10 @@ public struct ControlMessageHeader: Equatable, Sendable, BitwiseCopyable {
     switch Kind(rawValue: kind) {
     case nil: return .kind
     case .hello: return body >= 8 && UInt64(count) <= body - 8 ? nil : .length
-    case .welcome, .refuse: return body == 0 ? nil : .length
+    case .welcome, .refuse, .synced: return body == 0 ? nil : .length
     case .resume, .vote: return body == 8 ? nil : .length
     case .prepare: return body == (UInt64(count) + UInt64(detail)) * UInt64(ClockEntry.byteCount) ? nil : .length
-    case .commit:
+    case .commit, .base, .baseEnd:
       guard detail >= StateEntry.byteCount, detail % 8 == 0 else { return .length }
       return body == UInt64(count) * UInt64(detail) ? nil : .length
     }

@@ -56,7 +56,7 @@ import Testing
           [header(kind, body: 8), header(kind, count: 8, body: 16), header(kind, count: 3, body: 16)],
           [header(kind, body: 0), header(kind, count: 9, body: 16), header(kind, count: .max, body: 16)]
         )
-      case .welcome, .refuse: ([header(kind, body: 0), header(kind, count: 5, body: 0)], [header(kind, body: 8)])
+      case .welcome, .refuse, .synced: ([header(kind, body: 0), header(kind, count: 5, body: 0)], [header(kind, body: 8)])
       case .resume, .vote: ([header(kind, body: 8)], [header(kind, body: 0), header(kind, body: 16)])
       case .prepare:
         (
@@ -69,7 +69,7 @@ import Testing
             header(kind, count: .max, detail: .max, body: 16), header(kind, count: 0x2000_0000, body: 0),
           ]
         )
-      case .commit:
+      case .commit, .base, .baseEnd:
         (
           [
             header(kind, detail: 24, body: 0), header(kind, count: 2, detail: 24, body: 48),
@@ -118,7 +118,7 @@ import Testing
     for _ in 0..<20_000 {
       var noise = random.bytes(Header.byteCount)
       if random.below(4) != 0 {
-        noise[4] = UInt8(random.below(9))
+        noise[4] = UInt8(random.below(12))
         noise[5] = 1
         noise[0] &= 0xf8
         for offset in [1, 2, 3, 13, 14, 15, 25, 26, 27] { noise[offset] = 0 }
@@ -128,10 +128,10 @@ import Testing
       let body = UInt64(header.length) - 32
       switch Header.Kind(rawValue: header.kind)! {
       case .hello: #expect(UInt64(header.count) + 8 <= body)
-      case .welcome, .refuse: #expect(body == 0)
+      case .welcome, .refuse, .synced: #expect(body == 0)
       case .resume, .vote: #expect(body == 8)
       case .prepare: #expect((UInt64(header.count) + UInt64(header.detail)) * 8 == body)
-      case .commit: #expect(UInt64(header.count) * UInt64(header.detail) == body && header.detail >= 24)
+      case .commit, .base, .baseEnd: #expect(UInt64(header.count) * UInt64(header.detail) == body && header.detail >= 24)
       }
     }
   }

@@ -14,6 +14,7 @@ extension PrimaryReplica where Log: ~Copyable {
       isSteppedDown || backlog.phase != .stragglers
       || (configuration.isReplicated && standing == .none && configuration.policy == .hold)
     roomLimit = waits ? 0 : baseRoom
+    copiesBeforeWrite = snapshot.phase == .sweeping
   }
 
   /// Closes the open batch with nobody to ask. Without replication, or if the policy says so, it may go; and it may go if

@@ -3,7 +3,7 @@ import DEFTWire
 // What a change of the map means for a secondary.
 extension SecondaryReplica {
   /// R9: the replica alone can reconstruct everything voted or stamped.
-  public var isPromotable: Bool { true }
+  public var isPromotable: Bool { !isSyncing }
 
   /// R6: on learning the epoch that ends this stream, before anything else: from now on nothing of the old epoch is read or
   /// voted for. Votes that were sent stay binding; what was prepared and not voted for is void.

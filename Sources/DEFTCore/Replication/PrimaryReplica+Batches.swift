@@ -22,7 +22,7 @@ extension PrimaryReplica where Log: ~Copyable {
       return false
     }
     let length = ControlMessageHeader.byteCount + batchFlowCount * ClockEntry.byteCount
-    guard let message = prepares.reserve(length) else {
+    guard flushBasesBeforePrepare(), let message = prepares.reserve(length) else {
       counters.prepareLogFull &+= 1
       return false
     }
@@ -106,13 +106,7 @@ extension PrimaryReplica where Log: ~Copyable {
       if i + 4 < clockFlowCount { Storage.prefetch(flows[Int(clockFlows[i + 4])]) }
       let flow = flows[Int(clockFlows[i])]
       flow.pointee.isInStateClock = false
-      StateEntry(
-        flowID: flow.pointee.flowID, next: flow.pointee.next, lastPassed: flow.pointee.lastPassed,
-        isClosed: flow.pointee.isClosed, time: flow.pointee.time
-      ).write(to: entry)
-      // No byte of an earlier message goes out as padding.
-      if stateSize % 8 != 0 { (entry + entryBytes - 8).storeBytes(of: 0, as: UInt64.self) }
-      (entry + StateEntry.byteCount).storeBytes(of: flow.pointee.state, as: Function.State.self)
+      write(flow, to: entry, stateSize: stateSize, entryBytes: entryBytes)
       entry += entryBytes
     }
     clockFlowCount = 0
@@ -169,8 +163,9 @@ extension PrimaryReplica where Log: ~Copyable {
       if header.pair == configuration.pair, header.epoch > configuration.epoch { stepDown() }
       return false
     }
-    let appliedBatch = UInt64(
-      littleEndian: bytes.loadUnaligned(fromByteOffset: ControlMessageHeader.byteCount, as: UInt64.self))
+    var appliedBatch: UInt64 {
+      UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: ControlMessageHeader.byteCount, as: UInt64.self))
+    }
     switch ControlMessageHeader.Kind(rawValue: header.kind) {
     case .vote:
       learn(voted: header.batch, applied: appliedBatch)
@@ -180,6 +175,9 @@ extension PrimaryReplica where Log: ~Copyable {
       prepares.rewind()
       commits.rewind()
       return true
+    case .synced:
+      learnSynced(header)
+      return false
     default:
       counters.impossibleMessages &+= 1
       return false
@@ -197,7 +195,7 @@ extension PrimaryReplica where Log: ~Copyable {
       counters.batchesVoted &+= batch - votedBatch
       votedBatch = batch
       votedEnd = record.end
-      if standing == .inSync { voted = max(voted, votedEnd) }
+      if standing == .inSync { voted = max(voted, votedEnd) } else { finishVoting() }
       prepares.trim(through: record.prepareEnd)
     }
     while clocksApplied < clocksSent {

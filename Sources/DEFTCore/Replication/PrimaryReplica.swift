@@ -106,6 +106,9 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
   /// Packets that may be taken from the input, besides the other bounds of `room`.
   @usableFromInline var roomLimit = Int.max
   var backlog = TakeoverBacklog<Function.State, Storage>()
+  var snapshot: SnapshotState
+  /// A sweep is under way: each burst writes the base entries of its flows first.
+  @usableFromInline var copiesBeforeWrite = false
 
   public var counters = PrimaryCounters()
 
@@ -131,6 +134,9 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     self.prepares = prepares
     self.commits = commits
     self.flows = flows
+    snapshot = SnapshotState(
+      configuration: configuration, layout: flows.layout,
+      entryBytes: ReplicationConfiguration.stateEntryBytes(stateSize: MemoryLayout<Function.State>.size), memory: memory)
     standing = configuration.isReplicated && hasSecondary ? .inSync : .none
     releasesUnvoted = false
     pending = PendingList(capacity: configuration.pending, perFlowLimit: configuration.pendingPerFlow, memory: memory)
@@ -181,6 +187,7 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     _ packets: UnsafePointer<Packet>, count: Int, unwanted: UnsafeMutablePointer<Packet>, now: UInt64
   ) -> Int {
     if openCount == 0 { batchOpened = now }
+    if _slowPath(copiesBeforeWrite) { copyBeforeWrite(packets, count: count) }
     for i in 0..<count { Storage.prefetch(flows.entry(packets[i].pointee.flowID)) }
     var unwantedCount = 0
     var burst = begin()

@@ -29,9 +29,14 @@ public struct PrimaryCounters: Sendable {
   public var impossibleMessages: UInt64 = 0
   /// Packets that were free to go without the vote of a secondary in sync (R7).
   public var unprotected: UInt64 = 0
+  /// Packets that a secondary voted for which was still syncing, released under `hold` because the output buffer was full.
+  public var releasedWhileSyncing: UInt64 = 0
   /// Copies that a takeover re-processed, and those of them that were voted for.
   public var replayed: UInt64 = 0
   public var replayedVoted: UInt64 = 0
+  /// Snapshots begun, and flows written for them (R9).
+  public var syncs: UInt64 = 0
+  public var basesSent: UInt64 = 0
   /// Releases sent again (R2).
   public var retransmitted: UInt64 = 0
   /// Packets given back after the group went to somebody else (B4).
@@ -60,6 +65,8 @@ public struct SecondaryCounters: Sendable {
   public var staleEpochMessages: UInt64 = 0
   /// Prepares and commits that were seen before (a reconnection) and ignored.
   public var repeatedMessages: UInt64 = 0
+  /// Flows of a snapshot.
+  public var basesApplied: UInt64 = 0
   /// Batches whose packet clock was forgotten, for want of room, before their state came: after a takeover their packets
   /// count as not voted for.
   public var clocksForgotten: UInt64 = 0

@@ -68,6 +68,10 @@ public struct ReplicationConfiguration: Sendable, Equatable {
     ControlMessageHeader.byteCount
       + stateClockFlows * ReplicationConfiguration.stateEntryBytes(stateSize: stateSize)
   }
+  /// Bytes of the longest message of a snapshot.
+  public func longestSnapshotMessage(stateSize: Int) -> Int {
+    ControlMessageHeader.byteCount + snapshotChunk * ReplicationConfiguration.stateEntryBytes(stateSize: stateSize)
+  }
   /// Bytes of the longest packet clock that the primary can send.
   public var longestPrepare: Int { ControlMessageHeader.byteCount + (batch + pending) * ClockEntry.byteCount }
 }

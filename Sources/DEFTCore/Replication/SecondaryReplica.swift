@@ -61,7 +61,16 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
 
   public var counters = SecondaryCounters()
 
-  public init(initialState: State, configuration: ReplicationConfiguration, layout: FlowIDLayout, memory: TableMemory) {
+  /// It has not got everything yet, and must not be promoted (R9).
+  public internal(set) var isSyncing: Bool
+  var snapshot = SnapshotProgress()
+
+  /// - Parameter isSyncing: the replica begins with a snapshot of a primary that runs already; otherwise both begin empty.
+  public init(
+    initialState: State, configuration: ReplicationConfiguration, layout: FlowIDLayout, isSyncing: Bool = false,
+    memory: TableMemory
+  ) {
+    self.isSyncing = isSyncing
     precondition(configuration.held & (configuration.held - 1) == 0)
     self.configuration = configuration
     self.initialState = initialState
@@ -179,6 +188,7 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
     switch ControlMessageHeader.Kind(rawValue: header.kind) {
     case .prepare: prepare(header, bytes + ControlMessageHeader.byteCount)
     case .commit: commit(header, bytes + ControlMessageHeader.byteCount)
+    case .base, .baseEnd: base(header, bytes + ControlMessageHeader.byteCount)
     default: counters.impossibleMessages &+= 1
     }
   }

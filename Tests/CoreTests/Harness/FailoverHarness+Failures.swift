@@ -79,6 +79,71 @@ extension FailoverHarness {
     zombie = nil
   }
 
+  /// A third node becomes the secondary; packets stamped from now on go there, too.
+  func addSecondary() {
+    guard assignment.standing == .none, primary.primary!.pointee.maySync else { return }
+    lastHost += 1
+    let host = Host(NodeID(lastHost))
+    let outcome = map.propose(.secondaryAdded(host.id), pair: 0, ifEpoch: assignment.epoch)
+    require(outcome == .accepted(.sync), "the map says \(outcome)")
+    var configuration = options.replication
+    configuration.epoch = assignment.epoch
+    host.secondary = .allocate(capacity: 1)
+    host.secondary!.initialize(
+      to: Secondary(
+        initialState: ScriptedFunction.initialState, configuration: configuration, layout: layout, isSyncing: true,
+        memory: arena.allocate))
+    makeLogs(primary)
+    primary.mail = []
+    primary.primary!.pointee.beginSync(
+      epoch: assignment.epoch, prepares: BookLog(book: primary.prepares!), commits: BookLog(book: primary.commits!),
+      now: now)
+    secondary = host
+    ruleChange = stamped
+    syncs += 1
+  }
+
+  // Calls on the primary, which is not copyable and so cannot stand in an expectation.
+  var isSyncComplete: Bool { primary.primary!.pointee.isSyncComplete }
+  func isCloseCommitted(_ flowID: UInt32) -> Bool { primary.primary!.pointee.isCloseCommitted(flowID) }
+  func nextCommittedClose() -> UInt32? { primary.primary!.pointee.nextCommittedClose() }
+
+  func continueSync() {
+    guard let host = secondary, primary.primary!.pointee.isSyncing else { return }
+    if primary.input.allSatisfy({ $0.place >= ruleChange }) { primary.primary!.pointee.drained() }
+    _ = primary.primary!.pointee.continueSync(now: now)
+    guard primary.primary!.pointee.isSyncComplete else { return }
+    let outcome = map.propose(.syncFinished, pair: 0, ifEpoch: assignment.epoch)
+    require(outcome == .accepted(.protected), "the map says \(outcome)")
+    host.secondary!.pointee.becomeInSync()
+    primary.primary!.pointee.becomeProtected()
+    syncsFinished += 1
+  }
+
+  /// What the secondary lacks of a packet clock, the primary sends from its output buffer (R10).
+  func repair() {
+    guard let host = secondary, let s = host.secondary, let p = primary.primary else { return }
+    var wanted: Set<UInt64> = []
+    for position in s.pointee.waitingHead..<s.pointee.waitingTail {
+      let entry = s.pointee.waiting[Int(position & s.pointee.waitingMask)]
+      let flow = s.pointee.flows.entry(entry.flowID)
+      var counter = flow.pointee.flowID == entry.flowID ? flow.pointee.next : Stamp.firstCounter
+      while counter.isSeriallyBefore(entry.next) {
+        wanted.insert(UInt64(entry.flowID) << 32 | UInt64(counter))
+        counter &+= 1
+      }
+    }
+    guard !wanted.isEmpty else { return }
+    for position in p.pointee.freed..<p.pointee.tail {
+      let packet = Packet(bitPattern: p.pointee.output[Int(position & p.pointee.outputMask)] & ~1)!
+      guard wanted.contains(UInt64(packet.pointee.flowID) << 32 | UInt64(packet.pointee.counter)),
+        host.secondary!.pointee.room > 0
+      else { continue }
+      repaired += 1
+      hold([bank.copy(packet, references: 1)], host)
+    }
+  }
+
   func failSecondary() {
     guard let host = secondary else { return }
     let outcome = map.propose(.secondaryFailed, pair: 0, ifEpoch: assignment.epoch)

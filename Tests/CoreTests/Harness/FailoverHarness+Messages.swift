@@ -41,6 +41,23 @@ extension FailoverHarness {
     }
   }
 
+  /// News of a snapshot go the way of votes.
+  func tellSynced() {
+    guard let host = secondary, host.secondary!.pointee.syncedIsDue else { return }
+    var bytes = [UInt8](repeating: 0, count: ControlMessageHeader.byteCount)
+    bytes.withUnsafeMutableBytes { host.secondary!.pointee.writeSynced(to: $0.baseAddress!) }
+    primary.mail.append(bytes)
+  }
+
+  /// `next` of a prepare's entries.
+  func clockNext(_ bytes: [UInt8]) -> [UInt32] {
+    bytes.withUnsafeBytes { buffer in
+      (0..<Int(ControlMessageHeader(reading: buffer.baseAddress!).count)).map {
+        ClockEntry(reading: buffer.baseAddress! + ControlMessageHeader.byteCount + $0 * ClockEntry.byteCount).next
+      }
+    }
+  }
+
   func answer(_ kind: ControlMessageHeader.Kind, batch: UInt64, applied: UInt64, epoch: UInt32) -> [UInt8] {
     let length = ControlMessageHeader.byteCount + 8
     var bytes = [UInt8](repeating: 0, count: length)

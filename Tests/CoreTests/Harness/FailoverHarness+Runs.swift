@@ -7,7 +7,7 @@ extension FailoverHarness {
   enum Step: Int, CaseIterable {
     case stamp, deliverToPrimary, deliverToSecondary, closeBatch, sendPrepare, sendCommit, deliverMail, vote, tell
     case deliverToPrimaryNode, release, egress, acknowledge, retransmit, free, time
-    case failPrimary, suspectPrimary, zombie, wakeZombie
+    case failPrimary, suspectPrimary, zombie, wakeZombie, failSecondary, addSecondary, continueSync, repair
   }
 
   func weights(failures: Int) -> [Step] {
@@ -16,6 +16,8 @@ extension FailoverHarness {
         switch step {
         case .stamp, .deliverToPrimary, .deliverToSecondary: 200 + random.below(600)
         case .failPrimary, .suspectPrimary: random.below(failures + 1)
+        case .failSecondary: random.below(failures / 2 + 1)
+        case .addSecondary: 5 + random.below(20)
         case .wakeZombie: 5
         default: 50 + random.below(400)
         }
@@ -35,7 +37,9 @@ extension FailoverHarness {
     case .sendCommit: _ = sendToSecondary(commit: true)
     case .deliverMail: _ = deliverMail()
     case .vote: vote()
-    case .tell: tell()
+    case .tell:
+      tell()
+      tellSynced()
     case .deliverToPrimaryNode: _ = deliverToPrimaryNode()
     case .release: release(1 + random.below(16))
     case .egress: runEgress(1 + random.below(16))
@@ -46,6 +50,10 @@ extension FailoverHarness {
     case .failPrimary: failPrimary()
     case .suspectPrimary: failPrimary(isDead: false)
     case .zombie: runZombie()
+    case .failSecondary: failSecondary()
+    case .addSecondary: addSecondary()
+    case .continueSync: continueSync()
+    case .repair: repair()
     case .wakeZombie: if zombie != nil { wakeZombie(byMessage: random.oneIn(2)) }
     }
   }
@@ -66,26 +74,31 @@ extension FailoverHarness {
     let isDry = primary.input.isEmpty
     deliverToPrimary()
     closeBatch(dry: isDry)
+    continueSync()
     while sendToSecondary(commit: false) || sendToSecondary(commit: true) {}
     while deliverMail() {}
+    repair()
     vote()
     tell()
+    tellSynced()
     runEgress()
   }
 
   var isComplete: Bool { runs.values.allSatisfy { $0.out == $0.leaving.count } }
   var isAtRest: Bool {
     isComplete && bank.live == 0 && primary.primary!.pointee.isQuiescent
-      && (secondary?.secondary!.pointee.isQuiescent ?? true)
+      && (secondary?.secondary!.pointee.isQuiescent ?? true) && (!needsSecondary || assignment.standing == .inSync)
   }
 
   /// No more failures: everything must come to its end, and be what a sequential run gives.
-  func settle() {
+  func settle(withSecondary: Bool = false) {
     releaseLoss = 0
+    needsSecondary = withSecondary
     if zombie != nil { wakeZombie(byMessage: true) }
     var (progress, idleRounds) = (0, 0)
     while violation == nil, idleRounds < 500 {
       now += 2_000
+      if withSecondary { addSecondary() }
       pass()
       let p = primary.primary!
       let positions = p.pointee.tail &+ p.pointee.freed &+ p.pointee.clocksApplied

@@ -53,6 +53,8 @@ final class FailoverHarness {
   var releaseLoss = 0
   var runs: [UInt32: SequentialRun] = [:]
   var stamped = 0
+  /// At rest there is a secondary in sync.
+  var needsSecondary = false
   var ruleChange = 0
   var transmitted = 0
   var violation: String?
@@ -124,6 +126,17 @@ final class FailoverHarness {
     let metadata = PacketMetadata(time: now, flowID: flowID, counter: counter, layout: .opaque)
     send(metadata, word, to: primary, references: 2)
     if let secondary { send(metadata, word, to: secondary, references: 1) }
+    stamped += 1
+  }
+  /// Stamps the flow's close marker.
+  func close(_ key: Int) {
+    let flowID = layout.first(unit: 0, slot: key)
+    var flags = FrameLayout.opaque
+    flags.isCloseMarker = true
+    let metadata = PacketMetadata(time: now, flowID: flowID, counter: runs[flowID]!.next, layout: flags)
+    runs[flowID]!.close(time: now)
+    send(metadata, 0, to: primary, references: 2)
+    if let secondary { send(metadata, 0, to: secondary, references: 1) }
     stamped += 1
   }
   private func send(_ metadata: PacketMetadata, _ word: UInt64, to host: Host, references: Int) {
