@@ -320,6 +320,16 @@ void cd_set_references(void **packets, uint32_t n, uint16_t references) {
   for (uint32_t i = 0; i < n; i++) set_references(mbuf_of(packets[i]), references);
 }
 
+void cd_retain(void **packets, uint32_t n, bool shared) {
+  for (uint32_t i = 0; i < n; i++)
+    for (struct rte_mbuf *mbuf = mbuf_of(packets[i]); mbuf; mbuf = mbuf->next) {
+      if (shared)
+        __atomic_add_fetch(&mbuf->refcnt, 1, __ATOMIC_ACQ_REL);
+      else
+        mbuf->refcnt++;
+    }
+}
+
 static void release_chain(struct rte_mbuf *mbuf, uint16_t references) {
   while (references-- > 0) rte_pktmbuf_free(mbuf);
 }

@@ -94,6 +94,8 @@ uint64_t cd_rx_timestamp_ns(const void *packet);
 uint16_t cd_tx_burst(uint16_t port, uint16_t queue, void **packets, uint16_t n);
 // Sets every reference count to `references`.
 void cd_set_references(void **packets, uint32_t n, uint16_t references);
+// One more holder for each packet; `shared` as in cd_release.
+void cd_retain(void **packets, uint32_t n, bool shared);
 // Gives up `references` of each packet, freeing those that nobody holds. `shared`: other lcores may hold them too
 // (atomic); otherwise all holders run on the calling lcore and the count is plain arithmetic.
 void cd_release(void **packets, uint32_t n, uint16_t references, bool shared);

@@ -6,7 +6,7 @@ struct FrameRules {
   var pair: UInt16?
   /// Bit n: kind n is allowed.
   private var kinds: UInt16
-  /// What `detail` of a commit must be.
+  /// What `detail` of a commit, and of a snapshot's part, must be.
   var stateEntrySize: UInt32
 
   init(pair: UInt16? = nil, allowing kinds: ControlMessageHeader.Kind..., stateEntrySize: UInt32 = 0) {
@@ -32,7 +32,9 @@ struct FrameRules {
     guard allows(header.kind) else { return .unexpectedKind }
     if let pair, header.pair != pair { return .pair }
     guard header.length <= longest else { return .tooLong }
-    if header.kind == ControlMessageHeader.Kind.commit.rawValue, header.detail != stateEntrySize { return .stateSize }
+    let hasStates =
+      header.kind == ControlMessageHeader.Kind.commit.rawValue || header.kind == ControlMessageHeader.Kind.base.rawValue
+    if hasStates, header.detail != stateEntrySize { return .stateSize }
     return nil
   }
 }

@@ -53,7 +53,7 @@ final class PrimaryPair: @unchecked Sendable {
     self.host = host
     self.port = port
     self.loop = loop
-    rules = FrameRules(pair: endpoint.pair, allowing: .vote)
+    rules = FrameRules(pair: endpoint.pair, allowing: .vote, .synced)
     inbox = MessageProducer(endpoint.inbox, retaining: false)
     prepares = MessageConsumer(endpoint.prepares)
     commits = MessageConsumer(endpoint.commits)

@@ -73,3 +73,18 @@ enum Endpoint: ExpressibleByArgument, Equatable {
     }
   }
 }
+
+/// Packet numbers separated by commas, ascending: 1000,20000.
+struct PacketNumbers: ExpressibleByArgument, Equatable {
+  var packets: [UInt64] = []
+  init() {}
+  init?(argument: String) {
+    for part in argument.split(separator: ",", omittingEmptySubsequences: false) {
+      guard let number = UInt64(part), number > packets.last ?? 0 else { return nil }
+      packets.append(number)
+    }
+  }
+}
+
+/// What a primary does while no secondary is in sync.
+enum Unprotected: String, ExpressibleByArgument, CaseIterable { case hold, release }

@@ -6,16 +6,24 @@ import Logging
 
 /// The logical nodes of a process, each with its control thread. Pair i has its primary on node i and its secondary on the
 /// next node, so the two replicas of a pair are never on one node, and speak over TCP on the loopback interface.
-final class ControlPlane {
+final class ControlPlane: ReplicaLinks, @unchecked Sendable {
   let mailboxes: [PairMailbox]
   private var nodes: [ControlNode] = []
+  /// By node: where it listens.
+  private var ports: [Int] = []
   private var isStopped = false
+  private let replication: ReplicationConfiguration
+  private let networkFunction: String
+  private let stateSize: Int
 
   /// Without replication there are no nodes, only mailboxes that nobody reads.
   init(configuration: PipelineConfiguration, networkFunction: String, stateSize: Int, environment: Environment) throws {
     let replication = configuration.replication
-    let nodeCount = max(2, configuration.pairs)
-    var ports: [Int] = []
+    self.replication = replication
+    self.networkFunction = networkFunction
+    self.stateSize = stateSize
+    // Each planned failure brings a pair to one more node.
+    let nodeCount = max(2, configuration.pairs) + configuration.failures.count
     if replication.isReplicated {
       var logger = Logger(label: "deft", factory: { StreamLogHandler.standardError(label: $0) })
       logger.logLevel = .warning
@@ -40,20 +48,35 @@ final class ControlPlane {
         secondaryDoorbell: bells[(pair + 1) % nodeCount])
     }
     guard replication.isReplicated else { return }
+    for mailbox in mailboxes { try join(mailbox, primaryHost: 0, secondaryHost: 1, epoch: replication.epoch) }
+  }
+
+  // MARK: ReplicaLinks
+
+  private func node(pair: Int, host: Int) -> ControlNode { nodes[(pair + host) % nodes.count] }
+
+  func cut(pair: Int) { for node in nodes { try? node.remove(pair: UInt16(pair)) } }
+
+  func mailbox(pair: Int, primaryHost: Int, secondaryHost: Int) -> PairMailbox {
+    PairMailbox(
+      pair: pair, replication: replication, stateSize: stateSize,
+      primaryDoorbell: node(pair: pair, host: primaryHost).doorbell,
+      secondaryDoorbell: node(pair: pair, host: secondaryHost).doorbell)
+  }
+
+  func join(_ mailbox: PairMailbox, primaryHost: Int, secondaryHost: Int, epoch: UInt32) throws {
     let entrySize = UInt32(ReplicationConfiguration.stateEntryBytes(stateSize: stateSize))
-    for mailbox in mailboxes {
-      let pair = UInt16(mailbox.pair)
-      let secondary = (mailbox.pair + 1) % nodeCount
-      try nodes[secondary].addSecondary(
-        SecondaryEndpoint(
-          pair: pair, epoch: replication.epoch, networkFunction: networkFunction, stateEntrySize: entrySize,
-          inbox: mailbox.messagesIn, outbox: mailbox.votesOut))
-      try nodes[mailbox.pair % nodeCount].addPrimary(
-        PrimaryEndpoint(
-          pair: pair, epoch: replication.epoch, networkFunction: networkFunction, stateEntrySize: entrySize,
-          prepares: mailbox.prepares, commits: mailbox.commits, inbox: mailbox.votesIn),
-        connectTo: "127.0.0.1", port: ports[secondary])
-    }
+    let pair = UInt16(mailbox.pair)
+    let secondary = (mailbox.pair + secondaryHost) % nodes.count
+    try nodes[secondary].addSecondary(
+      SecondaryEndpoint(
+        pair: pair, epoch: epoch, networkFunction: networkFunction, stateEntrySize: entrySize,
+        inbox: mailbox.messagesIn, outbox: mailbox.votesOut))
+    try node(pair: mailbox.pair, host: primaryHost).addPrimary(
+      PrimaryEndpoint(
+        pair: pair, epoch: epoch, networkFunction: networkFunction, stateEntrySize: entrySize,
+        prepares: mailbox.prepares, commits: mailbox.commits, inbox: mailbox.votesIn),
+      connectTo: "127.0.0.1", port: ports[secondary])
   }
 
   var summary: ReplaySummary.Control? {

@@ -56,6 +56,18 @@ struct ReplayCommand: ParsableCommand {
   var reorder = 0
   @Option(help: "Probability that a packet is doubled on its way to a replica (0…1).")
   var duplicate = 0.0
+  @Option(
+    name: .customLong("fail-primary-at"),
+    help: "Kill a primary when so many packets have been stamped: N[,N…]. The pairs take turns.")
+  var failPrimaryAt = PacketNumbers()
+  @Option(
+    name: .customLong("fail-secondary-at"),
+    help: "Kill a secondary when so many packets have been stamped: N[,N…]. The pairs take turns.")
+  var failSecondaryAt = PacketNumbers()
+  @Option(help: "What a primary does while no secondary is in sync: hold its packets, or release them unprotected.")
+  var unprotected = Unprotected.hold
+  @Option(name: .customLong("failure-detection"), help: "How long a planned failure goes unnoticed.")
+  var failureDetection = TimeSpan(nanoseconds: 1_000_000)
   @Option(help: "Seed of faults and hashes.")
   var seed: UInt64 = 1
   @Option(help: "Flows per stamping unit at most; rounded up.")
@@ -93,6 +105,15 @@ struct ReplayCommand: ParsableCommand {
     try check("duplicate", duplicate, 0...1)
     try check("flows", flows, 1...6_291_456)
     try check("idle-timeout", idleTimeout.nanoseconds, 1_000_000...3_600_000_000_000)
+    try check("failure-detection", failureDetection.nanoseconds, 0...1_000_000_000)
+    let failures = failPrimaryAt.packets + failSecondaryAt.packets
+    guard failures.count <= 64 else { throw ValidationError("\(failures.count) planned failures: use at most 64") }
+    guard Set(failures).count == failures.count else {
+      throw ValidationError("--fail-primary-at and --fail-secondary-at name the same packet: use different ones")
+    }
+    if !failures.isEmpty, replication == .off {
+      throw ValidationError("--fail-primary-at and --fail-secondary-at need --replication on")
+    }
     guard buffer >= stampers else {
       throw ValidationError("--buffer \(buffer) leaves nothing for each of \(stampers) stampers")
     }

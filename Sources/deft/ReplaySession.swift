@@ -75,7 +75,7 @@ struct ReplaySession<Function: NetworkFunction> {
     let pipeline = try Pipeline(
       function: function, configuration: configuration, ports: pipelinePorts, lcores: environment.lcores,
       isMainLcore: environment.isMainLcore, sharesCPU: environment.lcores.indices.map { environment.sharesCPU($0) },
-      mailboxes: control.mailboxes)
+      mailboxes: control.mailboxes, links: control)
     pipeline.bindLcores()
     Telemetry.publish(pipeline)
     announce(environment, source: source, poolPackets: poolPackets)
@@ -219,6 +219,13 @@ struct ReplaySession<Function: NetworkFunction> {
     configuration.seed = options.seed
     configuration.reorder = options.reorder
     configuration.duplicate = options.duplicate
+    let failures =
+      options.failPrimaryAt.packets.map { (packet: $0, victim: PlannedFailure.Victim.primary) }
+      + options.failSecondaryAt.packets.map { (packet: $0, victim: .secondary) }
+    configuration.failures = failures.sorted { $0.packet < $1.packet }.enumerated().map { index, failure in
+      PlannedFailure(failure.victim, at: failure.packet, pair: index % options.pairs)
+    }
+    configuration.detection = options.failureDetection.nanoseconds
     configuration.busyPoll = options.busyPoll
     configuration.measuresLatency = options.clock == .wall
 
@@ -227,6 +234,7 @@ struct ReplaySession<Function: NetworkFunction> {
     var replication = ReplicationConfiguration()
     replication.batch = options.batch
     replication.window = options.window
+    replication.policy = options.unprotected == .hold ? .hold : .release
     replication.flushInterval = options.flushInterval.nanoseconds
     replication.dryWindow = min(options.window, 4)
     replication.stateClockPackets = stateClock

@@ -51,6 +51,19 @@ struct ReplaySummary: Codable {
     var heldAtMost: UInt64?
     var batches: Batches
   }
+  struct Failure: Codable {
+    var victim: String
+    var pair: Int
+    var packet: UInt64
+    /// The group's epoch with its new secondary.
+    var epoch: UInt32
+    /// Copies that were taken over.
+    var copies: Int
+    /// µs until what was voted for had been processed again.
+    var takeoverMicroseconds: Double?
+    /// µs from the crash until a new secondary was in sync.
+    var unprotectedMicroseconds: Double
+  }
   struct Control: Codable {
     var connectionsOpened: UInt64
     var connectionsLost: UInt64
@@ -72,6 +85,8 @@ struct ReplaySummary: Codable {
   /// Stamp → release, µs.
   var latencyMicroseconds: Latency?
   var pairs: [Pair]
+  /// Planned failures that happened.
+  var failures: [Failure]
   var control: Control?
   var violations: [String]
 
@@ -126,6 +141,13 @@ struct ReplaySummary: Codable {
         pair: both.0.pair, flows: both.1.flows, primaryDigest: ReplaySummary.hexadecimal(both.1.primary),
         secondaryDigest: both.1.secondary.map(ReplaySummary.hexadecimal), reordered: both.0.primary.reordered,
         pendingAtMost: both.0.pendingHighWater, heldAtMost: both.0.secondary?.heldHighWater, batches: perPair[index])
+    }
+    failures = report.failures.map { record in
+      Failure(
+        victim: record.failure.victim.rawValue, pair: record.failure.pair, packet: record.failure.packet,
+        epoch: record.epoch, copies: record.copies,
+        takeoverMicroseconds: record.failure.victim == .primary ? Double(record.takeover) / 1000 : nil,
+        unprotectedMicroseconds: Double(record.unprotected) / 1000)
     }
     violations = report.violations
   }
@@ -187,6 +209,15 @@ struct ReplaySummary: Codable {
         "pair \(pair.pair)",
         "\(pair.flows) flows, digest \(pair.primaryDigest)"
           + (pair.secondaryDigest.map { " primary, \($0) secondary" } ?? ""))
+    }
+    for failure in failures {
+      line(
+        "failure",
+        "\(failure.victim) of pair \(failure.pair) at packet \(failure.packet): "
+          + (failure.takeoverMicroseconds.map {
+            String(format: "%d copies taken over in %.0f µs, ", failure.copies, $0)
+          } ?? "")
+          + String(format: "two replicas again after %.0f µs", failure.unprotectedMicroseconds))
     }
     if let control {
       line(

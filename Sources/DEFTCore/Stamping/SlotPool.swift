@@ -37,6 +37,12 @@ public struct SlotPool: ~Copyable {
   /// Slots that are open or closing.
   public var occupied: Int { count - freeCount }
 
+  /// Flow IDs whose close is not known to be committed; for a new primary, since the dead one may have died before it said so.
+  public var closingFlows: [UInt32] {
+    guard closingCount > 0 else { return [] }
+    return (0..<count).filter { isClosing[$0] }.map { flowIDs[$0] }
+  }
+
   /// A flow ID for a new flow.
   mutating func take() -> UInt32? {
     guard freeCount > 0 else { return nil }

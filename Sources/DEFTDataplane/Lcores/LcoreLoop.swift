@@ -14,11 +14,11 @@ struct LcoreLoop<Function: NetworkFunction>: ~Copyable {
   @usableFromInline let busyPoll: Bool
   /// Control threads or other lcores run on the same CPU: give it away as soon as there is nothing to do.
   @usableFromInline let sharesCPU: Bool
+  @usableFromInline let orders = LcoreOrder()
 
   @usableFromInline var distributors: [UnsafeMutablePointer<DistributorStage>] = []
   @usableFromInline var stampers: [UnsafeMutablePointer<StamperStage>] = []
-  @usableFromInline var secondaries: [UnsafeMutablePointer<SecondaryStage<Function.State>>] = []
-  @usableFromInline var primaries: [UnsafeMutablePointer<PrimaryStage<Function>>] = []
+  @usableFromInline var seats: [UnsafeMutablePointer<ReplicaSeat<Function>>] = []
   @usableFromInline var egresses: [UnsafeMutablePointer<EgressStage>] = []
 
   init(
@@ -35,15 +35,15 @@ struct LcoreLoop<Function: NetworkFunction>: ~Copyable {
 
   mutating func add(_ stage: UnsafeMutablePointer<DistributorStage>) { distributors.append(stage) }
   mutating func add(_ stage: UnsafeMutablePointer<StamperStage>) { stampers.append(stage) }
-  mutating func add(_ stage: UnsafeMutablePointer<SecondaryStage<Function.State>>) { secondaries.append(stage) }
-  mutating func add(_ stage: UnsafeMutablePointer<PrimaryStage<Function>>) { primaries.append(stage) }
+  mutating func add(_ seat: UnsafeMutablePointer<ReplicaSeat<Function>>) { seats.append(seat) }
   mutating func add(_ stage: UnsafeMutablePointer<EgressStage>) { egresses.append(stage) }
 
   /// What runs here, for the summary.
   var roles: [String] {
     let counts: [(String, Int)] = [
-      ("distributor", distributors.count), ("stamper", stampers.count), ("primary", primaries.count),
-      ("secondary", secondaries.count), ("egress", egresses.count),
+      ("distributor", distributors.count), ("stamper", stampers.count),
+      ("primary", seats.count { $0.pointee.primary != nil }), ("secondary", seats.count { $0.pointee.secondary != nil }),
+      ("egress", egresses.count),
     ]
     return counts.filter { $0.1 > 0 }.map { $0.1 == 1 ? $0.0 : "\($0.1)×\($0.0)" }
   }
@@ -54,11 +54,9 @@ struct LcoreLoop<Function: NetworkFunction>: ~Copyable {
     // The arrays are read once: the loop itself touches raw pointers only.
     distributors.withUnsafeBufferPointer { distributors in
       stampers.withUnsafeBufferPointer { stampers in
-        secondaries.withUnsafeBufferPointer { secondaries in
-          primaries.withUnsafeBufferPointer { primaries in
-            egresses.withUnsafeBufferPointer { egresses in
-              loop(distributors, stampers, secondaries, primaries, egresses)
-            }
+        seats.withUnsafeBufferPointer { seats in
+          egresses.withUnsafeBufferPointer { egresses in
+            loop(distributors, stampers, seats, egresses)
           }
         }
       }
@@ -69,8 +67,7 @@ struct LcoreLoop<Function: NetworkFunction>: ~Copyable {
   func loop(
     _ distributors: UnsafeBufferPointer<UnsafeMutablePointer<DistributorStage>>,
     _ stampers: UnsafeBufferPointer<UnsafeMutablePointer<StamperStage>>,
-    _ secondaries: UnsafeBufferPointer<UnsafeMutablePointer<SecondaryStage<Function.State>>>,
-    _ primaries: UnsafeBufferPointer<UnsafeMutablePointer<PrimaryStage<Function>>>,
+    _ seats: UnsafeBufferPointer<UnsafeMutablePointer<ReplicaSeat<Function>>>,
     _ egresses: UnsafeBufferPointer<UnsafeMutablePointer<EgressStage>>
   ) {
     var idleRounds: UInt32 = 0
@@ -80,9 +77,10 @@ struct LcoreLoop<Function: NetworkFunction>: ~Copyable {
       var moved = 0
       for stage in distributors { moved &+= stage.pointee.poll(now: now) }
       for stage in stampers { moved &+= stage.pointee.poll(now: now) }
-      for stage in secondaries { moved &+= stage.pointee.poll() }
-      for stage in primaries { moved &+= stage.pointee.poll(now: now) }
+      for seat in seats { if let stage = seat.pointee.secondary { moved &+= stage.pointee.poll() } }
+      for seat in seats { if let stage = seat.pointee.primary { moved &+= stage.pointee.poll(now: now) } }
       for stage in egresses { moved &+= stage.pointee.poll() }
+      orders.obey()
       let after = cd_tsc()
       counters.pointee.rounds &+= 1
       counters.pointee.totalCycles &+= after &- before

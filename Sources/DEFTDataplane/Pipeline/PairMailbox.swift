@@ -25,7 +25,8 @@ public struct PairMailbox: Sendable {
     self.pair = pair
     // Twice the longest message always fits. No larger than that: a ring is walked through from end to end, and what it
     // takes of the caches the packets lose.
-    let prepareBytes = max(1 << 17, 2 * replication.longestPrepare)
+    let prepareBytes = max(
+      1 << 17, 2 * replication.longestPrepare, 2 * replication.longestSnapshotMessage(stateSize: stateSize))
     let commitBytes = max(1 << 17, 2 * replication.longestCommit(stateSize: stateSize))
     prepares = MessageRing(capacity: prepareBytes)
     commits = MessageRing(capacity: commitBytes)

@@ -35,17 +35,29 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
 
   var distributor: UnsafeMutablePointer<DistributorStage>?
   var stampers: [UnsafeMutablePointer<StamperStage>] = []
-  var primaries: [UnsafeMutablePointer<Primary>] = []
-  var secondaries: [UnsafeMutablePointer<Secondary>] = []
+  /// By pair, host: where its replicas live.
+  var seats: [[UnsafeMutablePointer<ReplicaSeat<Function>>]] = []
+  /// Every stage there has been.
+  let replicas: ReplicaHistory<Function>
+  let function: Function
+  let layout: FlowIDLayout
+  let rings: PipelineRings
+  let placement: StagePlacement
+  /// Holders of a packet run on several lcores.
+  let isShared: Bool
+  /// nil without planned failures.
+  let gate: IntakeGate?
+  private(set) var director: FailureDirector<Function>?
   var egress: UnsafeMutablePointer<EgressStage>
 
   /// - Parameters:
   ///   - lcores: worker lcores, or the main lcore alone.
   ///   - sharesCPU: per lcore, whether control threads or other lcores run on its CPU.
   ///   - mailboxes: one per pair.
+  ///   - links: the control plane, where failures are planned.
   public init(
     function: Function, configuration: PipelineConfiguration, ports: PipelinePorts, lcores: [UInt32], isMainLcore: Bool,
-    sharesCPU: [Bool], mailboxes: [PairMailbox]
+    sharesCPU: [Bool], mailboxes: [PairMailbox], links: (any ReplicaLinks)? = nil
   ) throws(DataplaneError) {
     self.configuration = configuration
     self.ports = ports
@@ -60,52 +72,46 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
           lcore: lcore, counters: Self.line(LcoreCounters()), clock: clock, stop: stopFlag,
           busyPoll: configuration.busyPoll, sharesCPU: sharesCPU[index]))
     }
-    let placement = StagePlacement(workers: lcores.count)
-    let isShared = lcores.count > 1
-    let layout = FlowIDLayout(units: configuration.stampers, slotsPerUnit: configuration.flowSlots)
+    placement = StagePlacement(workers: lcores.count)
+    isShared = lcores.count > 1
+    layout = FlowIDLayout(units: configuration.stampers, slotsPerUnit: configuration.flowSlots)
     let memory: TableMemory = MbufStorage.tableMemory
-    let rings = try PipelineRings(configuration)
+    rings = try PipelineRings(configuration)
+    self.function = function
+    gate = configuration.failures.isEmpty ? nil : IntakeGate()
+    replicas = ReplicaHistory(pairs: configuration.pairs, perPair: configuration.failures.count + 1)
+    let channels = rings.hosts.flatMap { $0 }.filter { $0.releases != nil }
 
     let egressCounters = loops[placement.egress].counters
     egress = .allocate(capacity: 1)
     egress.initialize(
       to: EgressStage(
         chain: EgressChain(layout: layout, holdCapacity: configuration.egressHold, memory: memory),
-        releases: rings.releases, acknowledged: rings.acknowledged, holdCapacity: configuration.egressHold,
+        releases: channels.map { $0.releases! }, acknowledged: channels.map { $0.acknowledged! },
+        holdCapacity: configuration.egressHold,
         port: ports.sink, queue: 0, clock: clock, isShared: isShared, measuresLatency: configuration.measuresLatency,
         counters: egressCounters))
     loops[placement.egress].add(egress)
 
     for pair in 0..<configuration.pairs {
-      var replication = configuration.replication
-      replication.pair = UInt16(pair)
       let mailbox = mailboxes[pair]
-      let primary = UnsafeMutablePointer<Primary>.allocate(capacity: 1)
-      let worker = placement.primary(pair)
-      primary.initialize(
-        to: PrimaryStage(
-          replica: PrimaryReplica(
-            function: function, configuration: replication, layout: layout,
-            prepares: MessageProducer(mailbox.prepares, retaining: true),
-            commits: MessageProducer(mailbox.commits, retaining: true),
-            closeCapacity: configuration.stampers * StampingUnit.maximumClosing, memory: memory),
-          inputs: rings.toPrimary.map { $0[pair] }, releases: rings.releases[pair],
-          closeRings: rings.closes.map { $0[pair] }, layout: layout, acknowledged: rings.acknowledged[pair],
-          votes: MessageConsumer(mailbox.votesIn), doorbell: mailbox.primaryDoorbell, isShared: isShared,
-          counters: loops[worker].counters))
-      loops[worker].add(primary)
-      primaries.append(primary)
+      seats.append(
+        rings.hosts[pair].indices.map { host in
+          let seat = UnsafeMutablePointer<ReplicaSeat<Function>>.allocate(capacity: 1)
+          seat.initialize(to: ReplicaSeat())
+          loops[lcore(ofPair: pair, host: host)].add(seat)
+          return seat
+        })
+      let replication = replication(ofPair: pair)
+      let replica = PrimaryReplica<Function, MbufStorage, MessageProducer>(
+        function: function, configuration: replication, layout: layout,
+        prepares: MessageProducer(mailbox.prepares, retaining: true),
+        commits: MessageProducer(mailbox.commits, retaining: true), closeCapacity: closeCapacity, memory: memory)
+      seats[pair][0].pointee.primary = makePrimary(replica, pair: pair, host: 0, mailbox: mailbox)
       guard replication.isReplicated else { continue }
-      let secondary = UnsafeMutablePointer<Secondary>.allocate(capacity: 1)
-      secondary.initialize(
-        to: SecondaryStage(
-          replica: SecondaryReplica(
-            initialState: Function.initialState, configuration: replication, layout: layout, memory: memory),
-          inputs: rings.toSecondary.map { $0[pair] }, messages: MessageConsumer(mailbox.messagesIn),
-          votes: MessageProducer(mailbox.votesOut, retaining: false), doorbell: mailbox.secondaryDoorbell,
-          isShared: isShared))
-      loops[placement.secondary(pair)].add(secondary)
-      secondaries.append(secondary)
+      let copies = SecondaryReplica<Function.State, MbufStorage>(
+        initialState: Function.initialState, configuration: replication, layout: layout, memory: memory)
+      seats[pair][1].pointee.secondary = makeSecondary(copies, pair: pair, host: 1, mailbox: mailbox)
     }
 
     let counters = loops[placement.stampers].counters
@@ -116,13 +122,10 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
         usesCaptureTime: ports.usesCaptureTime)
       let ring = configuration.stampers > 1 && !ports.spreadsByFlow ? rings.toUnit[unit] : nil
       let fabric = Switch(
-        layout: layout, pairCount: configuration.pairs, isReplicated: configuration.replication.isReplicated
+        layout: layout, pairCount: configuration.pairs, isReplicated: configuration.replication.isReplicated,
+        isShared: isShared
       ) { pair, toPrimary in
-        FabricPath(
-          ring: toPrimary ? rings.toPrimary[unit][pair] : rings.toSecondary[unit][pair],
-          references: toPrimary && configuration.replication.isReplicated ? 2 : 1, reorder: configuration.reorder,
-          duplicate: configuration.duplicate,
-          seed: configuration.seed &+ UInt64(unit * 1000 + pair * 2 + (toPrimary ? 1 : 2)), pool: ports.pool)
+        path(unit: unit, pair: pair, host: toPrimary ? 0 : 1, toPrimary: toPrimary)
       }
       let stamper = UnsafeMutablePointer<StamperStage>.allocate(capacity: 1)
       stamper.initialize(
@@ -131,8 +134,9 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
           unit: StampingUnit(
             unit: unit, layout: layout, seed: configuration.seed, idleTimeout: configuration.idleTimeout, memory: memory
           ),
-          fabric: fabric, clock: clock, pool: ports.pool, committedCloses: rings.closes[unit], mirrorPort: ports.mirror,
-          servicePath: configuration.servicePath, counters: counters))
+          fabric: fabric, clock: clock, pool: ports.pool,
+          committedCloses: rings.hosts.flatMap { $0 }.compactMap { $0.closes.isEmpty ? nil : $0.closes[unit] },
+          mirrorPort: ports.mirror, servicePath: configuration.servicePath, gate: gate, counters: counters))
       loops[placement.stampers].add(stamper)
       stampers.append(stamper)
       if ring != nil, distributor == nil {
@@ -145,6 +149,63 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
         distributor = stage
       }
     }
+    if let links, !configuration.failures.isEmpty {
+      director = FailureDirector(self, links: links, clock: clock)
+    }
+  }
+
+  // MARK: replicas
+
+  var closeCapacity: Int { configuration.stampers * StampingUnit.maximumClosing }
+
+  func replication(ofPair pair: Int) -> ReplicationConfiguration {
+    var replication = configuration.replication
+    replication.pair = UInt16(pair)
+    return replication
+  }
+
+  /// Index of the worker lcore that a host's replicas run on.
+  func lcore(ofPair pair: Int, host: Int) -> Int {
+    host % 2 == 0 ? placement.primary(pair) : placement.secondary(pair)
+  }
+
+  /// The way from a unit to a host, in a role.
+  func path(unit: Int, pair: Int, host: Int, toPrimary: Bool) -> FabricPath {
+    let rings = rings.hosts[pair][host]
+    return FabricPath(
+      ring: toPrimary ? rings.originals[unit] : rings.copies[unit],
+      references: toPrimary && configuration.replication.isReplicated ? 2 : 1, reorder: configuration.reorder,
+      duplicate: configuration.duplicate,
+      seed: configuration.seed &+ UInt64(unit * 1000 + pair * 2 + (toPrimary ? 1 : 2) + host / 2 * 1_000_000),
+      pool: ports.pool)
+  }
+
+  func makePrimary(
+    _ replica: consuming PrimaryReplica<Function, MbufStorage, MessageProducer>, pair: Int, host: Int,
+    mailbox: PairMailbox
+  ) -> UnsafeMutablePointer<Primary> {
+    let rings = rings.hosts[pair][host]
+    let stage = UnsafeMutablePointer<Primary>.allocate(capacity: 1)
+    stage.initialize(
+      to: PrimaryStage(
+        replica: replica, inputs: rings.originals, releases: rings.releases!, closeRings: rings.closes, layout: layout,
+        acknowledged: rings.acknowledged!, votes: MessageConsumer(mailbox.votesIn), doorbell: mailbox.primaryDoorbell,
+        isShared: isShared, counters: loops[lcore(ofPair: pair, host: host)].counters))
+    replicas.add(primary: stage, pair: pair)
+    return stage
+  }
+
+  func makeSecondary(
+    _ replica: consuming SecondaryReplica<Function.State, MbufStorage>, pair: Int, host: Int, mailbox: PairMailbox
+  ) -> UnsafeMutablePointer<Secondary> {
+    let stage = UnsafeMutablePointer<Secondary>.allocate(capacity: 1)
+    stage.initialize(
+      to: SecondaryStage(
+        replica: replica, inputs: rings.hosts[pair][host].copies, messages: MessageConsumer(mailbox.messagesIn),
+        votes: MessageProducer(mailbox.votesOut, retaining: false), doorbell: mailbox.secondaryDoorbell,
+        isShared: isShared))
+    replicas.add(secondary: stage, pair: pair)
+    return stage
   }
 
   private static func flag() -> UnsafeMutablePointer<Atomic<Bool>> {
@@ -176,12 +237,14 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
     for (index, task) in tasks.enumerated() where !lcoreIsMain {
       guard task.launch(on: loops[index].lcore) else { throw .lcoreBusy(loops[index].lcore) }
     }
+    director?.start()
   }
   public func runOnMainLcoreIfNeeded() {
     if lcoreIsMain { tasks[0].run() }
   }
   public func stopIntake() { intakeStopped.pointee.store(true, ordering: .releasing) }
   public func stop() {
+    director?.stop()
     stopFlag.pointee.store(true, ordering: .releasing)
     guard !lcoreIsMain else { return }
     for loop in loops.indices { _ = cd_lcore_wait(loops[loop].lcore) }

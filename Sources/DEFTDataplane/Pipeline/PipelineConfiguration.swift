@@ -22,7 +22,17 @@ public struct PipelineConfiguration: Sendable {
   /// Packets that egress holds at most while one before them is missing.
   public var egressHold = 4096
 
+  /// Failures to be made on purpose, in the order of their packets.
+  public var failures: [PlannedFailure] = []
+  /// ns that a failure goes unnoticed: what the detection of failures would take.
+  public var detection: UInt64 = 1_000_000
+
   public init() {}
+
+  /// Replicas that a pair has in its life: two, and one more for each failure.
+  func hosts(ofPair pair: Int) -> Int {
+    replication.isReplicated ? 2 + failures.count { $0.pair == pair } : 1
+  }
 
   /// A one-line complaint about values that do not fit together, or nil.
   public func defect(stateSize: Int) -> String? {
@@ -37,6 +47,10 @@ public struct PipelineConfiguration: Sendable {
     if stampers * (3 * pairs + 1) + pairs > 2400 {
       return
         "\(stampers) stampers with \(pairs) pairs need more rings than EAL has: use at most \((2400 - stampers) / (3 * stampers + 1)) pairs"
+    }
+    let hosts = (0..<pairs).reduce(0) { $0 + self.hosts(ofPair: $1) }
+    if !failures.isEmpty, stampers * (3 * hosts + 1) + hosts > 2400 {
+      return "\(failures.count) failures need more rings than EAL has; plan fewer"
     }
     let perLink = inputBuffer / stampers
     if reorder > 0 || duplicate > 0, perLink < 4 * (reorder + StamperStage.burst) {

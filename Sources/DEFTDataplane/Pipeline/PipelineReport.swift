@@ -47,6 +47,7 @@ public struct PipelineReport: Sendable {
   public var mirrorLost: UInt64 = 0
 
   public var digests: [Digest] = []
+  public var failures: [FailureRecord] = []
   public var latency: [(nanoseconds: UInt64, count: UInt64)] = []
   /// Properties that did not hold, one line each.
   public var violations: [String] = []

@@ -7,39 +7,63 @@ import Synchronization
 struct PipelineRings {
   /// By unit: from the distributor.
   var toUnit: [OpaquePointer] = []
-  /// By unit, pair.
-  var toPrimary: [[OpaquePointer]] = []
-  var toSecondary: [[OpaquePointer]] = []
-  /// By pair: to egress.
-  var releases: [OpaquePointer] = []
-  /// By unit, pair: flow IDs whose slots are free again. As many as a unit may be closing.
-  var closes: [[OpaquePointer]] = []
-  /// By pair: how many packets egress has dealt with.
-  var acknowledged: [UnsafeMutablePointer<Atomic<UInt64>>] = []
+  /// The rings of one host of a pair's replica. A host that is never primary has only the way for copies, one that is never
+  /// secondary lacks that.
+  struct Host {
+    /// By unit: packets for a primary.
+    var originals: [OpaquePointer] = []
+    /// By unit: packets for a secondary.
+    var copies: [OpaquePointer] = []
+    /// By unit: flow IDs whose slots are free again. As many as a unit may be closing.
+    var closes: [OpaquePointer] = []
+    /// To egress, and how many packets egress has dealt with.
+    var releases: OpaquePointer?
+    var acknowledged: UnsafeMutablePointer<Atomic<UInt64>>?
+  }
+  /// By pair, host. Host 0 begins as primary, host 1 as secondary; each planned failure brings one more.
+  var hosts: [[Host]] = []
 
   init(_ configuration: PipelineConfiguration) throws(DataplaneError) {
     let perLink = max(1, configuration.inputBuffer / configuration.stampers)
     for unit in 0..<configuration.stampers {
       toUnit.append(try Self.ring("unit\(unit)", perLink))
-      var primary: [OpaquePointer] = []
-      var secondary: [OpaquePointer] = []
-      var close: [OpaquePointer] = []
-      for pair in 0..<configuration.pairs {
-        primary.append(try Self.ring("primary\(unit).\(pair)", perLink))
-        // The secondary's own bound is what it holds; its ring is only the way there.
-        secondary.append(try Self.ring("secondary\(unit).\(pair)", max(perLink, 1024)))
-        close.append(try Self.ring("close\(unit).\(pair)", StampingUnit.maximumClosing))
-      }
-      toPrimary.append(primary)
-      toSecondary.append(secondary)
-      closes.append(close)
     }
     for pair in 0..<configuration.pairs {
-      releases.append(try Self.ring("release\(pair)", 4096))
-      let memory = UnsafeMutableRawPointer.allocate(byteCount: 128, alignment: 128)
-      let word = memory.bindMemory(to: Atomic<UInt64>.self, capacity: 1)
-      word.initialize(to: Atomic(0))
-      acknowledged.append(word)
+      let count = configuration.hosts(ofPair: pair)
+      var hosts: [Host] = []
+      for number in 0..<count {
+        var host = Host()
+        let name = "\(pair).\(number)"
+        if number == 0 || count > 2 {
+          for unit in 0..<configuration.stampers {
+            host.originals.append(try Self.ring("primary\(unit).\(name)", perLink))
+            host.closes.append(try Self.ring("close\(unit).\(name)", StampingUnit.maximumClosing))
+          }
+          host.releases = try Self.ring("release\(name)", 4096)
+          let memory = UnsafeMutableRawPointer.allocate(byteCount: 128, alignment: 128)
+          let word = memory.bindMemory(to: Atomic<UInt64>.self, capacity: 1)
+          word.initialize(to: Atomic(0))
+          host.acknowledged = word
+        }
+        if number > 0 {
+          for unit in 0..<configuration.stampers {
+            // The secondary's own bound is what it holds; its ring is only the way there.
+            host.copies.append(try Self.ring("secondary\(unit).\(name)", max(perLink, 1024)))
+          }
+        }
+        hosts.append(host)
+      }
+      self.hosts.append(hosts)
+    }
+  }
+
+  /// Nothing is on its way between stages. Exact only while nobody sends.
+  var areEmpty: Bool {
+    hosts.allSatisfy { hosts in
+      hosts.allSatisfy { host in
+        (host.originals + host.copies + host.closes).allSatisfy { cd_ring_count($0) == 0 }
+          && (host.releases.map { cd_ring_count($0) == 0 } ?? true)
+      }
     }
   }
 

@@ -30,11 +30,13 @@ public struct PortSetup: ~Copyable {
       configuration.inputBuffer + replication.pending
       + (replication.isReplicated ? max(replication.retained, replication.held) : replication.batch)
       + 4096  // release ring
+    // While one replica is dead its packets are still somewhere, and the next ones wait.
+    let roles = configuration.failures.isEmpty ? 1 : 2
     let faults = configuration.stampers * configuration.pairs * 4 * (configuration.reorder + StamperStage.burst)
     let distributor = configuration.stampers > 1 ? configuration.inputBuffer : 0
     // Descriptors of a source and a sink, bursts in hand, and what mempool caches may strand.
     let slack = 8192 + (lcores + 1) * 1024 + configuration.egressHold
-    return preload + configuration.pairs * perPair * doubles + faults + distributor + slack
+    return preload + configuration.pairs * perPair * doubles * roles + faults + distributor + slack
   }
 
   /// Bytes that EAL needs for such a pool and the rings.

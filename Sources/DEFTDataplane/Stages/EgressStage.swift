@@ -235,5 +235,7 @@ struct EgressStage: ~Copyable {
   private func acknowledge() {
     for pair in 0..<pairCount { acknowledged[pair].pointee.store(ledgers[pair].acknowledged, ordering: .releasing) }
   }
+  /// Released packets that a decision was made on and that are not held.
+  var decided: UInt64 { chain.transmitted + chain.forgotten + chain.suppressed }
   var isIdle: Bool { outgoingHead == outgoingTail && chain.heldCount == 0 }
 }

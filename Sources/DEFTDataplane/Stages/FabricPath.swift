@@ -65,6 +65,8 @@ struct FabricPath: ~Copyable {
     }
   }
 
+  var isFlushed: Bool { blockCount == 0 }
+
   /// Lets everything go that is being shuffled; called when the input runs dry.
   mutating func flush() {
     guard blockCount > 0 else { return }

@@ -27,11 +27,16 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
   /// Packets that egress has dealt with, cumulative; written by egress.
   @usableFromInline let acknowledged: UnsafeMutablePointer<Atomic<UInt64>>
   @usableFromInline var votes: MessageConsumer
-  @usableFromInline let doorbell: Doorbell
+  @usableFromInline var doorbell: Doorbell
   /// Something was written for the control thread since it was last rung for.
   @usableFromInline var hasMail = false
   /// What the doorbell was told last.
   @usableFromInline var wasLoaded = false
+  /// A takeover or a sync is under way: then there is more to do in a poll.
+  @usableFromInline var isChanging = false
+  /// Packets taken from the inputs, and how many that will be when all that lay there at the rule change has been taken.
+  @usableFromInline var takenTotal: UInt64 = 0
+  @usableFromInline var drainTarget: UInt64?
   /// Holders run on other lcores too: references are counted atomically.
   @usableFromInline let isShared: Bool
   @usableFromInline let counters: UnsafeMutablePointer<LcoreCounters>
@@ -80,6 +85,7 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
     if replica.acknowledged(acknowledged.pointee.load(ordering: .acquiring)) { hasMail = true }
     moved &+= release()
     moved &+= free()
+    if _slowPath(isChanging) { moved &+= change(now: now) }
     let (taken, isDry) = take(now: now)
     moved &+= taken
     if replica.closeBatchIfDue(inputIsDry: isDry, now: now) {
@@ -96,6 +102,69 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
       doorbell.ring()
     }
     return moved
+  }
+
+  /// Feeds the copies that were taken over, goes on with the snapshot for a new secondary.
+  @inline(never) @usableFromInline
+  mutating func change(now: UInt64) -> Int {
+    var moved = 0
+    if replica.backlogCount > 0 {
+      let before = replica.counters.replayed
+      let processedBefore = replica.counters.processed
+      let refused = replica.replay(unwanted: unwanted, capacity: StamperStage.burst, now: now)
+      if refused > 0 { cd_release(handles(unwanted), UInt32(refused), 2, isShared) }
+      counters.pointee.processed &+= replica.counters.processed &- processedBefore
+      moved &+= refused &+ Int(replica.counters.replayed &- before)
+    }
+    if let target = drainTarget, takenTotal >= target {
+      replica.drained()
+      drainTarget = nil
+    }
+    if replica.continueSync(now: now) {
+      hasMail = true
+      moved &+= 1
+    }
+    return moved
+  }
+
+  // MARK: orders, carried out between two polls
+
+  /// A new secondary gets a snapshot through `mailbox`.
+  mutating func beginSync(epoch: UInt32, mailbox: PairMailbox, now: UInt64) {
+    replica.beginSync(
+      epoch: epoch, prepares: MessageProducer(mailbox.prepares, retaining: true),
+      commits: MessageProducer(mailbox.commits, retaining: true), now: now)
+    votes = MessageConsumer(mailbox.votesIn)
+    doorbell = mailbox.primaryDoorbell
+    wasLoaded = false
+    isChanging = true
+  }
+
+  /// The switch sends copies to the new secondary from now on: what lies in the inputs is the last it has none of.
+  mutating func markDrain() {
+    var waiting = 0
+    for input in 0..<inputCount { waiting += Int(cd_ring_count(inputs[input])) }
+    drainTarget = takenTotal &+ UInt64(waiting)
+  }
+
+  /// Of a replica that is dead: gives back what its host's memory held. What it had handed to egress has left.
+  mutating func abandon() {
+    for input in 0..<inputCount { giveBackAll(of: inputs[input], references: 2) }
+    replica.stepDown()
+    while true {
+      let (released, kept) = replica.takeAbandoned(
+        released: freedPassed, kept: freedDropped, capacity: Self.releaseBurst)
+      guard released + kept > 0 else { return }
+      if released > 0 { cd_release(handles(freedPassed), UInt32(released), 1, isShared) }
+      if kept > 0 { cd_release(handles(freedDropped), UInt32(kept), 2, isShared) }
+    }
+  }
+  private func giveBackAll(of ring: OpaquePointer, references: UInt16) {
+    while true {
+      let count = Int(cd_ring_dequeue(ring, handles(packets), UInt32(StamperStage.burst)))
+      guard count > 0 else { return }
+      cd_release(handles(packets), UInt32(count), references, isShared)
+    }
   }
 
   @inlinable @inline(__always)
@@ -146,6 +215,7 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
         cd_release(handles(unwanted), UInt32(refused), replica.configuration.isReplicated ? 2 : 1, isShared)
       }
       taken &+= count
+      takenTotal &+= UInt64(truncatingIfNeeded: count)
     }
     return (taken, isDry)
   }

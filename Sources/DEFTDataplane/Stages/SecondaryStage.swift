@@ -22,6 +22,8 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
   @usableFromInline var toldApplied: UInt64 = 0
   /// What the doorbell was told last.
   @usableFromInline var wasLoaded = false
+  /// It is getting a snapshot.
+  @usableFromInline var isSyncing = false
 
   @usableFromInline let packets: UnsafeMutablePointer<Packet>
   @usableFromInline let unwanted: UnsafeMutablePointer<Packet>
@@ -67,9 +69,65 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
     moved &+= messageCount
     _ = replica.vote()
     if replica.votedBatch != toldVoted || replica.appliedBatch != toldApplied { moved &+= tell() }
+    if _slowPath(isSyncing), replica.syncedIsDue { moved &+= tellSynced() }
     let count = replica.takeFreed(into: freed, capacity: Self.freeBurst)
     if count > 0 { cd_release(handles(freed), UInt32(count), 1, isShared) }
     return moved &+ count
+  }
+
+  /// News of the snapshot, by the way of the votes.
+  @inline(never) @usableFromInline
+  mutating func tellSynced() -> Int {
+    guard let message = votes.reserve(ControlMessageHeader.byteCount) else { return 0 }
+    replica.writeSynced(to: message)
+    votes.publish(through: votes.append(ControlMessageHeader.byteCount))
+    doorbell.ring()
+    return 1
+  }
+
+  // MARK: orders, carried out between two polls
+
+  /// Before a takeover: everything that was sent to this secondary is held.
+  mutating func takeRemainingCopies() {
+    for input in 0..<inputCount {
+      while replica.room > 0 {
+        let limit = UInt32(min(StamperStage.burst, replica.room))
+        let count = Int(cd_ring_dequeue(inputs[input], handles(packets), limit))
+        guard count > 0 else { break }
+        let refused = replica.hold(packets, count: count, unwanted: unwanted)
+        if refused > 0 { cd_release(handles(unwanted), UInt32(refused), 1, isShared) }
+      }
+    }
+  }
+
+  /// Before a takeover: a primary's packets have egress's reference besides its own.
+  func addReferenceToHeld() {
+    let isShared = isShared
+    replica.forEachHeld { packet in
+      var packet = packet
+      withUnsafeMutablePointer(to: &packet) { cd_retain(handles($0), 1, isShared) }
+    }
+  }
+
+  /// The replica, for the primary that it becomes. The stage is not polled any more; its counters stay readable.
+  mutating func giveUpReplica() -> SecondaryReplica<State, MbufStorage> {
+    withUnsafeMutablePointer(to: &replica) { $0.move() }
+  }
+
+  /// Of a replica that is dead: gives back what its host's memory held.
+  mutating func abandon() {
+    for input in 0..<inputCount {
+      while true {
+        let count = Int(cd_ring_dequeue(inputs[input], handles(packets), UInt32(StamperStage.burst)))
+        guard count > 0 else { break }
+        cd_release(handles(packets), UInt32(count), 1, isShared)
+      }
+    }
+    while true {
+      let count = replica.takeAbandoned(into: freed, capacity: Self.freeBurst)
+      guard count > 0 else { return }
+      cd_release(handles(freed), UInt32(count), 1, isShared)
+    }
   }
 
   /// Sends one cumulative vote; tried again at the next poll if the mailbox is full.

@@ -21,6 +21,8 @@ struct StamperStage: ~Copyable {
   /// Another port that gets a copy of every stamped packet (`--stamped-out`).
   private let mirrorPort: UInt16?
   private let servicePath: UInt32
+  /// Where planned failures stop the intake; nil without any.
+  private let gate: IntakeGate?
   private let references: UInt16
   private let counters: UnsafeMutablePointer<LcoreCounters>
 
@@ -44,7 +46,7 @@ struct StamperStage: ~Copyable {
   init(
     input: StamperInput, unit: consuming StampingUnit, fabric: consuming Switch, clock: LcoreClock, pool: OpaquePointer,
     committedCloses: [OpaquePointer], mirrorPort: UInt16?, servicePath: UInt32,
-    counters: UnsafeMutablePointer<LcoreCounters>
+    gate: IntakeGate?, counters: UnsafeMutablePointer<LcoreCounters>
   ) {
     self.input = input
     self.unit = unit
@@ -56,6 +58,7 @@ struct StamperStage: ~Copyable {
     self.committedCloses = committedCloses
     self.mirrorPort = mirrorPort
     self.servicePath = servicePath
+    self.gate = gate
     self.counters = counters
     burstIn = ReceivedBurst(capacity: Self.burst)
     keys = .allocate(capacity: Self.burst)
@@ -78,7 +81,8 @@ struct StamperStage: ~Copyable {
     takeCommittedCloses()
     let credit = fabric.refreshCredits(backlogLimit: input.waits ? Self.patientBacklog : .max)
     let markerCount = unit.sweepIsDue(now: now) ? sweep(now: now, credit: credit) : 0
-    let limit = input.limit(now: now, received: received, credit: credit - markerCount, burst: Self.burst)
+    var limit = input.limit(now: now, received: received, credit: credit - markerCount, burst: Self.burst)
+    if let gate { limit = min(limit, gate.left) }
     let count = limit > 0 ? input.receive(into: burstIn, limit: limit, references: references) : 0
     guard count > 0 else {
       fabric.flush()
@@ -134,6 +138,7 @@ struct StamperStage: ~Copyable {
     }
     if droppedCount > 0 { cd_release(handles(dropped), UInt32(droppedCount), references, false) }
     stamped &+= UInt64(keptCount)
+    if let gate { gate.count(keptCount) }
     if let mirrorPort { mirror(keptCount, to: mirrorPort) }
     fabric.forward(kept, count: keptCount)
   }
@@ -160,6 +165,11 @@ struct StamperStage: ~Copyable {
     if let mirrorPort { mirror(count, to: mirrorPort) }
     fabric.forward(kept, count: count)
     return count
+  }
+
+  /// Flows of a pair whose close marker is out and whose slot is not free yet.
+  func closingFlows(ofPair pair: Int) -> [UInt32] {
+    unit.table.slots.closingFlows.filter { fabric.pair($0) == pair }
   }
 
   @inline(__always)

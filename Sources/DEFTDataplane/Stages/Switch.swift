@@ -12,19 +12,28 @@ struct Switch: ~Copyable {
   private let rules: UnsafeMutablePointer<UInt16>
   let pairCount: Int
   private let primaries: UnsafeMutablePointer<FabricPath>
-  /// Uninitialised without replication.
+  /// Uninitialised where `hasSecondary` is false.
   private let secondaries: UnsafeMutablePointer<FabricPath>
+  /// By pair.
+  private let hasSecondary: UnsafeMutablePointer<Bool>
   let isReplicated: Bool
+  private let isShared: Bool
   /// One burst's packets by pair.
   private let staged: UnsafeMutablePointer<Packet>
   private let stagedCounts: UnsafeMutablePointer<Int>
   /// Packets that may still be sent in this burst, by pair.
   private let credits: UnsafeMutablePointer<Int>
 
-  init(layout: FlowIDLayout, pairCount: Int, isReplicated: Bool, path: (_ pair: Int, _ toPrimary: Bool) -> FabricPath) {
+  init(
+    layout: FlowIDLayout, pairCount: Int, isReplicated: Bool, isShared: Bool,
+    path: (_ pair: Int, _ toPrimary: Bool) -> FabricPath
+  ) {
     self.layout = layout
     self.pairCount = pairCount
     self.isReplicated = isReplicated
+    self.isShared = isShared
+    hasSecondary = .allocate(capacity: pairCount)
+    hasSecondary.initialize(repeating: isReplicated, count: pairCount)
     rules = .allocate(capacity: Switch.groupCount)
     for group in 0..<Switch.groupCount { rules[group] = UInt16(group % pairCount) }
     primaries = .allocate(capacity: pairCount)
@@ -51,7 +60,7 @@ struct Switch: ~Copyable {
     var least = Int.max
     for pair in 0..<pairCount {
       var credit = min(primaries[pair].credit, backlogLimit - primaries[pair].backlog)
-      if isReplicated { credit = min(credit, secondaries[pair].credit) }
+      if hasSecondary[pair] { credit = min(credit, secondaries[pair].credit) }
       credits[pair] = max(0, credit)
       least = min(least, credits[pair])
     }
@@ -70,8 +79,7 @@ struct Switch: ~Copyable {
   @inline(__always)
   mutating func forward(_ packets: UnsafeMutablePointer<Packet>, count: Int) {
     if pairCount == 1 {
-      primaries[0].send(packets, count: count)
-      if isReplicated { secondaries[0].send(packets, count: count) }
+      send(packets, count: count, pair: 0)
       return
     }
     for i in 0..<count {
@@ -80,9 +88,37 @@ struct Switch: ~Copyable {
       stagedCounts[pair] &+= 1
     }
     for pair in 0..<pairCount where stagedCounts[pair] > 0 {
-      primaries[pair].send(staged + pair * StamperStage.burst, count: stagedCounts[pair])
-      if isReplicated { secondaries[pair].send(staged + pair * StamperStage.burst, count: stagedCounts[pair]) }
+      send(staged + pair * StamperStage.burst, count: stagedCounts[pair], pair: pair)
       stagedCounts[pair] = 0
+    }
+  }
+
+  @inline(__always)
+  private mutating func send(_ packets: UnsafeMutablePointer<Packet>, count: Int, pair: Int) {
+    primaries[pair].send(packets, count: count)
+    if _fastPath(hasSecondary[pair]) {
+      secondaries[pair].send(packets, count: count)
+    } else if isReplicated {
+      // Nobody takes the secondary's reference.
+      cd_release(handles(packets), UInt32(count), 1, isShared)
+    }
+  }
+
+  /// A new rule, between two bursts: from now on the pair's packets go by these ways. What was sent by the old ones is there
+  /// already. `secondary` nil: the pair has none for now.
+  mutating func assign(_ pair: Int, primary: consuming FabricPath, secondary: consuming FabricPath?) {
+    primaries[pair].flush()
+    if hasSecondary[pair] { secondaries[pair].flush() }
+    retired.primary &+= primaries[pair].duplicated
+    if hasSecondary[pair] { retired.secondary &+= secondaries[pair].duplicated }
+    primaries[pair] = primary
+    let hadSecondary = hasSecondary[pair]
+    if let secondary {
+      if hadSecondary { secondaries[pair] = secondary } else { (secondaries + pair).initialize(to: secondary) }
+      hasSecondary[pair] = true
+    } else {
+      if hadSecondary { (secondaries + pair).deinitialize(count: 1) }
+      hasSecondary[pair] = false
     }
   }
 
@@ -90,16 +126,23 @@ struct Switch: ~Copyable {
   mutating func flush() {
     for pair in 0..<pairCount {
       if primaries[pair].isFaulty { primaries[pair].flush() }
-      if isReplicated, secondaries[pair].isFaulty { secondaries[pair].flush() }
+      if hasSecondary[pair], secondaries[pair].isFaulty { secondaries[pair].flush() }
     }
   }
 
+  /// Nothing is being shuffled.
+  var isFlushed: Bool {
+    (0..<pairCount).allSatisfy { primaries[$0].isFlushed && (!hasSecondary[$0] || secondaries[$0].isFlushed) }
+  }
+
+  /// Doubles made on ways that are not used any more.
+  private var retired: (primary: UInt64, secondary: UInt64) = (0, 0)
   /// Doubles made by fault injection on the ways to primaries and secondaries.
   var duplicated: (primary: UInt64, secondary: UInt64) {
-    var sums: (primary: UInt64, secondary: UInt64) = (0, 0)
+    var sums = retired
     for pair in 0..<pairCount {
       sums.primary += primaries[pair].duplicated
-      if isReplicated { sums.secondary += secondaries[pair].duplicated }
+      if hasSecondary[pair] { sums.secondary += secondaries[pair].duplicated }
     }
     return sums
   }

@@ -1,0 +1,31 @@
+/// A failure that `deft replay` makes on purpose.
+public struct PlannedFailure: Sendable, Equatable {
+  public enum Victim: String, Sendable {
+    case primary
+    case secondary
+  }
+  public var victim: Victim
+  /// It happens when so many packets have been stamped.
+  public var packet: UInt64
+  /// Whose replica dies.
+  public var pair: Int
+
+  public init(_ victim: Victim, at packet: UInt64, pair: Int) {
+    self.victim = victim
+    self.packet = packet
+    self.pair = pair
+  }
+}
+
+/// How a failure went.
+public struct FailureRecord: Sendable {
+  public var failure: PlannedFailure
+  /// Epoch that the group had afterwards, with its new secondary.
+  public var epoch: UInt32 = 0
+  /// Copies that the new primary had to process again.
+  public var copies = 0
+  /// ns from the order to take over until the new primary had processed what was voted for.
+  public var takeover: UInt64 = 0
+  /// ns from the crash until a new secondary was in sync.
+  public var unprotected: UInt64 = 0
+}
