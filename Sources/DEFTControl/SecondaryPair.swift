@@ -23,7 +23,8 @@ final class SecondaryPair {
   init(_ endpoint: SecondaryEndpoint, _ loop: ControlLoop) {
     self.endpoint = endpoint
     self.loop = loop
-    rules = FrameRules(pair: endpoint.pair, allowing: .prepare, .commit, .base, .baseEnd, stateEntrySize: endpoint.stateEntrySize)
+    rules = FrameRules(
+      pair: endpoint.pair, allowing: .prepare, .commit, .base, .baseEnd, stateEntrySize: endpoint.stateEntrySize)
     inbox = MessageProducer(endpoint.inbox, retaining: false)
     outbox = MessageConsumer(endpoint.outbox)
     status = ControlStatus.Pair(number: endpoint.pair, role: .secondary)
