@@ -6,15 +6,14 @@
 #define OT_COUNTER_WINDOW (1 << 30)
 #define OT_FIRST_COUNTER 1u
 
-// Where an mbuf keeps its frame, as seen from the metadata block (CDPDK.h); the stamp stands in front of the frame.
+// Where an mbuf keeps its frame, as seen from the metadata block (CDPDK.h).
 #define OT_METADATA_OFFSET 104
-#define OT_STAMP_BYTES 38
 static inline const uint8_t *ot_frame(const ot_packet *packet) {
   const uint8_t *mbuf = (const uint8_t *)packet - OT_METADATA_OFFSET;
-  return *(const uint8_t *const *)mbuf + *(const uint16_t *)(mbuf + 16) + OT_STAMP_BYTES;
+  return *(const uint8_t *const *)mbuf + *(const uint16_t *)(mbuf + 16);
 }
 static inline uint32_t ot_frame_length(const ot_packet *packet) {
-  return *(const uint32_t *)((const uint8_t *)packet - OT_METADATA_OFFSET + 36) - OT_STAMP_BYTES;
+  return *(const uint32_t *)((const uint8_t *)packet - OT_METADATA_OFFSET + 36);
 }
 
 static inline uint32_t ot_tcp_flags(const ot_packet *packet) {

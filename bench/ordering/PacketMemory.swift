@@ -24,7 +24,7 @@ struct PacketMemory {
       let buffer = mbuf + 128
       mbuf.storeBytes(of: buffer, toByteOffset: Int(CD_MBUF_BUF_ADDR), as: UnsafeMutableRawPointer.self)
       mbuf.storeBytes(of: UInt16(Self.headroom), toByteOffset: Int(CD_MBUF_DATA_OFF), as: UInt16.self)
-      let length = Stamp.byteCount + Self.frameBytes
+      let length = Self.frameBytes
       mbuf.storeBytes(of: UInt32(length), toByteOffset: Int(CD_MBUF_PKT_LEN), as: UInt32.self)
       mbuf.storeBytes(of: UInt16(length), toByteOffset: Int(CD_MBUF_DATA_LEN), as: UInt16.self)
       packets[index] = (mbuf + Int(CD_MBUF_METADATA_OFFSET)).bindMemory(to: PacketMetadata.self, capacity: 1)
