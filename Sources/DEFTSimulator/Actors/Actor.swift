@@ -1,10 +1,32 @@
+import DEFTCore
+
 /// A stage that gets its turn again and again, as on an lcore.
 protocol Actor: AnyObject {
   /// Place in `Simulation.actors`.
   var index: Int { get }
   var name: String { get }
+  /// It is no more: it has no turns.
+  var isGone: Bool { get }
   /// One turn. Returns how much it moved.
   func poll() -> Int
+}
+
+extension Actor {
+  var isGone: Bool { false }
+}
+
+/// One replica of a pair, on one node.
+protocol ReplicaActor: Actor {
+  var pair: Int { get }
+  var node: SimulatedNode { get }
+  var epoch: UInt32 { get }
+  /// References that it needs to a packet that comes in.
+  var referencesPerPacket: Int { get }
+  var input: Fifo<Packet> { get set }
+  /// Its node has failed.
+  func die()
+  /// The map has no part for it any more: it does nothing more and gives back what it holds.
+  func stepDown()
 }
 
 /// When an actor has its turns.

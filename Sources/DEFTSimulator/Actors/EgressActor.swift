@@ -6,11 +6,12 @@ final class EgressActor: Actor {
   let index: Int
   var chain: EgressChain<SimulatedStorage>
   /// Released packets by pair, in order of arrival.
-  private var rings: [Fifo<Packet>]
+  private var rings: [Fifo<(packet: Packet, tag: ReleaseTag)>]
   private var nextPair = 0
-  /// Per pair and place in the order of release: whether the packet has been dealt with.
-  private var isDone: [[Bool]]
-  private var acknowledged: [UInt64]
+  /// Of the packets that the chain holds.
+  private var heldTags: [Packet: ReleaseTag] = [:]
+  private let ledgers: UnsafeMutablePointer<ReleaseLedger>
+  private var told: [(stream: UInt32, count: UInt64)]
   var name: String { "egress" }
 
   init(_ simulation: Simulation, index: Int) {
@@ -19,69 +20,73 @@ final class EgressActor: Actor {
     let pairs = simulation.options.pairs
     chain = EgressChain(
       layout: simulation.layout, holdCapacity: simulation.options.egressHold, memory: simulation.arena.allocate)
-    rings = [Fifo<Packet>](repeating: Fifo(), count: pairs)
-    isDone = [[Bool]](repeating: [], count: pairs)
-    acknowledged = [UInt64](repeating: 0, count: pairs)
+    rings = [Fifo<(packet: Packet, tag: ReleaseTag)>](repeating: Fifo(), count: pairs)
+    ledgers = .allocate(capacity: pairs)
+    for pair in 0..<pairs {
+      (ledgers + pair).initialize(to: ReleaseLedger(capacity: 256, memory: simulation.arena.allocate))
+    }
+    told = [(stream: UInt32, count: UInt64)](repeating: (0, 0), count: pairs)
+  }
+  deinit {
+    ledgers.deinitialize(count: rings.count)
+    ledgers.deallocate()
   }
 
   var isIdle: Bool { chain.heldCount == 0 && rings.allSatisfy(\.isEmpty) }
   func room(_ pair: Int) -> Int {
     simulation.options.releaseRing - rings[pair].count - simulation.releasePaths[pair].inFlight
   }
-  /// The place of the next packet that the pair releases.
-  func nextPlace(_ pair: Int) -> UInt32 {
-    isDone[pair].append(false)
-    return UInt32(isDone[pair].count - 1)
-  }
-  func arrive(_ packet: Packet, pair: Int) { rings[pair].append(packet) }
+  func arrive(_ packet: Packet, _ tag: ReleaseTag) { rings[Int(tag.pair)].append((packet, tag)) }
 
   func poll() -> Int {
     nextPair = nextPair + 1 == rings.count ? 0 : nextPair + 1
     let count = min(simulation.options.burst, rings[nextPair].count)
-    for _ in 0..<count { decide(rings[nextPair].removeFirst(), nextPair) }
+    for _ in 0..<count {
+      let (packet, tag) = rings[nextPair].removeFirst()
+      decide(packet, tag)
+    }
     acknowledge()
     return count
   }
 
-  private func decide(_ packet: Packet, _ pair: Int) {
-    let place = SimulatedPacket.of(packet).pointee.place
+  private func decide(_ packet: Packet, _ tag: ReleaseTag) {
     switch chain.decide(packet) {
     case .transmit, .forget:
-      leave(packet)
+      simulation.checkTransmitted(packet)
       while let held = chain.nextHeld(after: packet) {
-        leave(held)
-        finish(held, pair, SimulatedPacket.of(held).pointee.place)
+        simulation.checkTransmitted(held)
+        settle(held, heldTags.removeValue(forKey: held)!)
       }
-      finish(packet, pair, place)
+      settle(packet, tag)
     case .suppress:
       simulation.occurrences.note(.egressSuppressed)
       simulation.trace("egress: suppresses \(simulation.text(packet))")
-      finish(packet, pair, place)
+      settle(packet, tag)
     case .hold:
       simulation.occurrences.note(.egressHeld)
       simulation.trace("egress: holds \(simulation.text(packet))")
+      heldTags[packet] = tag
     case .refuse:
-      // The releaser sends it again (R2).
+      // It is not acknowledged, so it comes again (R2).
       simulation.occurrences.note(.egressRefused)
-      rings[pair].append(packet)
+      simulation.trace("egress: refuses \(simulation.text(packet))")
+      simulation.giveBack(packet, 0, 1, name)
     }
     simulation.checkEgressBounds()
   }
 
-  private func leave(_ packet: Packet) { simulation.checkTransmitted(packet) }
-
-  private func finish(_ packet: Packet, _ pair: Int, _ place: UInt32) {
-    if !SimulatedPacket.of(packet).pointee.isCopy { isDone[pair][Int(place)] = true }
+  private func settle(_ packet: Packet, _ tag: ReleaseTag) {
+    ledgers[Int(tag.pair)].settle(stream: tag.stream, from: tag.sequence, count: 1)
     simulation.giveBack(packet, 0, 1, name)
   }
 
   private func acknowledge() {
     for pair in rings.indices {
-      let before = acknowledged[pair]
-      while acknowledged[pair] < isDone[pair].count, isDone[pair][Int(acknowledged[pair])] { acknowledged[pair] += 1 }
-      guard acknowledged[pair] != before else { continue }
+      let (stream, count) = (ledgers[pair].stream, ledgers[pair].acknowledged)
+      guard told[pair] != (stream, count), let actor = simulation.primary(pair, stream: stream) else { continue }
+      told[pair] = (stream, count)
       let due = simulation.now + 1 + simulation.random.below(simulation.options.pathLatency)
-      simulation.events.add(.acknowledgement, at: due, target: pair, payload: acknowledged[pair])
+      simulation.events.add(.acknowledgement, at: due, target: actor.index, payload: count)
     }
   }
 }

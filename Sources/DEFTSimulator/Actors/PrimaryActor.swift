@@ -3,60 +3,112 @@ import DEFTWire
 
 /// A pair's primary between its rings, as `PrimaryStage` is on an lcore. A turn may stop after any of its steps; the next
 /// one goes on there.
-final class PrimaryActor: Actor {
+final class PrimaryActor: ReplicaActor {
   typealias Replica = PrimaryReplica<SimulatedFunction, SimulatedStorage, SimulatedLogEnd>
+  enum Step: Int, CaseIterable { case messages, acknowledgement, release, retransmit, free, replay, take, close }
+
   unowned let simulation: Simulation
   let index: Int
   let pair: Int
-  let node: Int
-  var replica: Replica
-  let prepares: SimulatedLog
-  let commits: SimulatedLog
+  let node: SimulatedNode
+  /// Its bit in the flows' histories; the same as that of the secondary that it was.
+  let mark: Int
+  /// The epoch in which it became primary: names what it releases.
+  let stream: UInt32
+  private let storage = UnsafeMutablePointer<Replica>.allocate(capacity: 1)
+  var replica: Replica {
+    _read { yield storage.pointee }
+    _modify { yield &storage.pointee }
+  }
+  /// To its secondary, if it has one.
+  private(set) var link: ControlLink?
   var input = Fifo<Packet>()
   var inbox = Fifo<UnsafeRawBufferPointer>()
   /// Packets that egress has dealt with.
   var acknowledged: UInt64 = 0
-  private var step = 0
-  /// Messages of the logs that the checkers have seen.
-  private var seenPrepares = 0
-  private var seenCommits = 0
+  private(set) var isGone = false
+  private var step = Step.messages
+  private var isDry = false
 
-  var name: String { "primary \(pair)" }
-  private var holder: Holder { node + 1 }
+  var name: String { "primary \(pair) on \(node.id)" }
+  var epoch: UInt32 { replica.configuration.epoch }
+  var referencesPerPacket: Int { 2 }
 
-  init(_ simulation: Simulation, index: Int, pair: Int, node: Int) {
+  init(
+    _ simulation: Simulation, index: Int, pair: Int, node: SimulatedNode, mark: Int, link: ControlLink?,
+    _ replica: consuming Replica
+  ) {
     self.simulation = simulation
     self.index = index
     self.pair = pair
     self.node = node
-    let options = simulation.options
-    var configuration = options.replication
-    configuration.pair = UInt16(pair)
-    let stateSize = MemoryLayout<SimulatedFunction.State>.size
-    prepares = SimulatedLog(capacity: options.prepareLog * configuration.longestPrepare, simulation.arena)
-    commits = SimulatedLog(capacity: options.commitLog * configuration.longestCommit(stateSize: stateSize), simulation.arena)
-    replica = Replica(
-      function: options.function, configuration: configuration, layout: simulation.layout,
-      prepares: SimulatedLogEnd(log: prepares), commits: SimulatedLogEnd(log: commits),
-      closeCapacity: options.units * options.slotsPerUnit, memory: simulation.arena.allocate)
+    self.mark = mark
+    self.link = link
+    stream = replica.configuration.epoch
+    storage.initialize(to: replica)
+  }
+  deinit {
+    storage.deinitialize(count: 1)
+    storage.deallocate()
   }
 
   func poll() -> Int {
     var moved = 0
-    let interruption = simulation.options.interruption
     repeat {
       switch step {
-      case 0: moved += readMessages()
-      case 1: moved += readAcknowledgement()
-      case 2: moved += release()
-      case 3: moved += free()
-      default: moved += takeAndClose()
+      case .messages: moved += readMessages()
+      case .acknowledgement: moved += readAcknowledgement()
+      case .release: moved += release()
+      case .retransmit: moved += retransmit()
+      case .free: moved += free()
+      case .replay: moved += replay()
+      case .take: moved += take()
+      case .close: moved += close()
       }
-      step = step == 4 ? 0 : step + 1
+      guard !isGone else { return moved }
+      step = Step(rawValue: step.rawValue + 1) ?? .messages
       simulation.checkPrimaryBounds(self)
-    } while step != 0 && !simulation.random.oneIn(interruption)
+    } while step != .messages && !simulation.random.oneIn(simulation.options.interruption)
     return moved
   }
+
+  // MARK: its life
+
+  /// The map has changed, and names it as primary still.
+  func learn(_ assignment: PairAssignment) {
+    if assignment.epoch > epoch, assignment.secondary == nil {
+      link?.close()
+      link = nil
+      simulation.occurrences.note(.alone)
+      replica.secondaryFailed(epoch: assignment.epoch)
+    }
+  }
+
+  func acknowledge(_ count: UInt64) { acknowledged = max(acknowledged, count) }
+
+  func die() {
+    isGone = true
+    link?.primaryDied()
+  }
+
+  func stepDown() {
+    simulation.trace("\(name): steps down")
+    simulation.occurrences.note(.steppedDown)
+    link?.close()
+    replica.stepDown()
+    let released = simulation.burstBuffer.baseAddress!
+    let kept = simulation.otherBuffer.baseAddress!
+    while true {
+      let counts = replica.takeAbandoned(released: released, kept: kept, capacity: simulation.burstBuffer.count)
+      if counts == (0, 0) { break }
+      for i in 0..<counts.released { simulation.giveBack(released[i], node.holder, 1, name) }
+      for i in 0..<counts.kept { simulation.giveBack(kept[i], node.holder, 2, name) }
+    }
+    while !input.isEmpty { simulation.giveBack(input.removeFirst(), node.holder, 2, name) }
+    isGone = true
+  }
+
+  // MARK: steps
 
   private func readMessages() -> Int {
     var count = 0
@@ -66,16 +118,17 @@ final class PrimaryActor: Actor {
       simulation.trace("\(name): told voted \(answer.voted) applied \(answer.applied)")
       if replica.receive(message) {
         simulation.occurrences.note(.resumed)
-        simulation.links[pair].ring()
+        link?.ring()
       }
       count += 1
     }
+    if replica.isSteppedDown { node.abandon(pair) }
     return count
   }
 
   private func readAcknowledgement() -> Int {
     guard replica.acknowledged(acknowledged) else { return 0 }
-    simulation.links[pair].ring()
+    link?.ring()
     return 1
   }
 
@@ -83,10 +136,29 @@ final class PrimaryActor: Actor {
     let room = min(simulation.burstBuffer.count, simulation.egress.room(pair))
     guard room > 0 else { return 0 }
     let packets = simulation.burstBuffer.baseAddress!
+    let first = replica.releaseSequence
     let count = replica.release(into: packets, capacity: room)
     for i in 0..<count {
       simulation.checkReleased(packets[i], by: self)
-      simulation.sendToEgress(packets[i], pair: pair, from: holder)
+      simulation.sendToEgress(packets[i], tag(first + UInt64(i)), from: node.holder)
+    }
+    return count
+  }
+
+  private func tag(_ sequence: UInt64) -> ReleaseTag {
+    ReleaseTag(pair: pair, stream: stream, sequence: UInt32(truncatingIfNeeded: sequence))
+  }
+
+  private func retransmit() -> Int {
+    let room = min(8, simulation.egress.room(pair))
+    guard room > 0 else { return 0 }
+    let packets = simulation.burstBuffer.baseAddress!
+    let (count, first) = replica.retransmit(into: packets, capacity: room, now: simulation.now)
+    for i in 0..<count {
+      simulation.occurrences.note(.retransmitted)
+      simulation.trace("\(name): sends \(simulation.text(packets[i])) again")
+      simulation.packets.add(packets[i], node.holder, 1)
+      simulation.sendToEgress(packets[i], tag(first + UInt64(i)), from: node.holder)
     }
     return count
   }
@@ -97,46 +169,42 @@ final class PrimaryActor: Actor {
     let dropped = simulation.otherBuffer.baseAddress!
     let (passedCount, droppedCount) = replica.takeFreed(passed: passed, dropped: dropped, capacity: capacity)
     for i in 0..<passedCount {
-      simulation.checkFreed(passed[i], isDropped: false)
-      simulation.giveBack(passed[i], holder, 1, name)
+      simulation.checkFreed(passed[i], isDropped: false, by: self)
+      simulation.giveBack(passed[i], node.holder, 1, name)
     }
     for i in 0..<droppedCount {
-      simulation.checkFreed(dropped[i], isDropped: true)
-      simulation.giveBack(dropped[i], holder, 2, name)
+      simulation.checkFreed(dropped[i], isDropped: true, by: self)
+      simulation.giveBack(dropped[i], node.holder, 2, name)
     }
     while let flowID = replica.nextCommittedClose() { simulation.returnSlot(flowID, pair: pair) }
     return passedCount + droppedCount
   }
 
-  private func takeAndClose() -> Int {
+  /// What it took over comes before its input.
+  private func replay() -> Int {
+    guard replica.backlogCount > 0 || !replica.hasReplayedVoted else { return 0 }
+    let unwanted = simulation.otherBuffer.baseAddress!
+    let before = replica.backlogCount
+    let count = replica.replay(unwanted: unwanted, capacity: simulation.options.burst * 2, now: simulation.now)
+    for i in 0..<count { simulation.giveBack(unwanted[i], node.holder, 2, name) }
+    return before - replica.backlogCount + count
+  }
+
+  private func take() -> Int {
     let room = min(simulation.options.burst * 2, replica.room)
-    var isDry = false
-    var count = 0
-    if room > 0 {
-      isDry = input.isEmpty
-      let packets = simulation.burstBuffer.baseAddress!
-      count = min(room, input.count)
-      for i in 0..<count { packets[i] = input.removeFirst() }
-      if count > 0 { take(packets, count) }
-    } else if replica.batchesInFlight >= simulation.options.replication.window {
-      simulation.occurrences.note(.windowFull)
-    } else if replica.openCount < simulation.options.replication.batch {
-      simulation.occurrences.note(.outputBufferFull)
+    isDry = room > 0 && input.isEmpty
+    guard room > 0 else {
+      if replica.batchesInFlight >= simulation.options.replication.window {
+        simulation.occurrences.note(.windowFull)
+      } else if replica.openCount < simulation.options.replication.batch {
+        simulation.occurrences.note(.outputBufferFull)
+      }
+      return 0
     }
-    let wasFull = replica.openCount >= simulation.options.replication.batch
-    if replica.closeBatchIfDue(inputIsDry: isDry, now: simulation.now) {
-      simulation.occurrences.note(wasFull ? .batchFull : isDry ? .batchDry : .batchFlushed)
-      simulation.links[pair].ring()
-      count += 1
-    }
-    while seenPrepares < prepares.messages.count {
-      simulation.checkPrepare(prepares.messages[seenPrepares].bytes, by: self)
-      seenPrepares += 1
-    }
-    while seenCommits < commits.messages.count {
-      simulation.checkStateClock(commits.messages[seenCommits].bytes)
-      seenCommits += 1
-    }
+    let packets = simulation.burstBuffer.baseAddress!
+    let count = min(room, input.count)
+    for i in 0..<count { packets[i] = input.removeFirst() }
+    if count > 0 { take(packets, count) }
     return count
   }
 
@@ -157,11 +225,28 @@ final class PrimaryActor: Actor {
 
   private func refuse(_ packet: Packet) {
     let flow = simulation.flow(packet.pointee.flowID)
-    if flow == nil || flow!.isTaken(packet.pointee.counter, node: node) {
-      simulation.giveBack(packet, holder, 2, name)
+    if flow == nil || flow!.isHeld(packet.pointee.counter, mark) {
+      simulation.giveBack(packet, node.holder, 2, name)
     } else {
       simulation.trace("\(name): no room for \(simulation.text(packet)), comes again")
       input.append(packet)
+    }
+  }
+
+  private func close() -> Int {
+    let wasFull = replica.openCount >= simulation.options.replication.batch
+    guard replica.closeBatchIfDue(inputIsDry: isDry, now: simulation.now) else { return 0 }
+    simulation.occurrences.note(wasFull ? .batchFull : isDry ? .batchDry : .batchFlushed)
+    link?.ring()
+    lookAtPrepares()
+    return 1
+  }
+
+  private func lookAtPrepares() {
+    guard let prepares = link?.prepares else { return }
+    while prepares.seen < prepares.messages.count {
+      simulation.checkPrepare(prepares.messages[prepares.seen].bytes, by: self)
+      prepares.seen += 1
     }
   }
 }

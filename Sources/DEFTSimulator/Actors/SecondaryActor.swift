@@ -2,52 +2,101 @@ import DEFTCore
 import DEFTWire
 
 /// A pair's secondary between its rings, as `SecondaryStage` is on an lcore.
-final class SecondaryActor: Actor {
+final class SecondaryActor: ReplicaActor {
   typealias Replica = SecondaryReplica<SimulatedFunction.State, SimulatedStorage>
+  enum Step: Int, CaseIterable { case copies, messages, vote, free }
+
   unowned let simulation: Simulation
   let index: Int
   let pair: Int
-  let node: Int
-  var replica: Replica
+  let node: SimulatedNode
+  /// Its bit in the flows' histories.
+  let mark: Int
+  private let storage = UnsafeMutablePointer<Replica>.allocate(capacity: 1)
+  var replica: Replica {
+    _read { yield storage.pointee }
+    _modify { yield &storage.pointee }
+  }
+  var link: ControlLink?
   var input = Fifo<Packet>()
   var inbox = Fifo<UnsafeRawBufferPointer>()
   /// Votes for the control thread.
   var outbox = Fifo<UnsafeRawBufferPointer>()
-  private var step = 0
+  private(set) var isGone = false
+  /// The replica is a primary's now.
+  private(set) var isMoved = false
+  private var step = Step.copies
   private var told: (voted: UInt64, applied: UInt64) = (0, 0)
   /// Packet clocks received and not voted for, by batch.
   var clocks = Fifo<(batch: UInt64, bytes: UnsafeRawBufferPointer)>()
 
-  var name: String { "secondary \(pair)" }
-  private var holder: Holder { node + 1 }
+  var name: String { "secondary \(pair) on \(node.id)" }
+  let epoch: UInt32
+  var referencesPerPacket: Int { 1 }
 
-  init(_ simulation: Simulation, index: Int, pair: Int, node: Int) {
+  init(
+    _ simulation: Simulation, index: Int, pair: Int, node: SimulatedNode, mark: Int, epoch: UInt32,
+    _ replica: consuming Replica
+  ) {
     self.simulation = simulation
     self.index = index
     self.pair = pair
     self.node = node
-    var configuration = simulation.options.replication
-    configuration.pair = UInt16(pair)
-    replica = Replica(
-      initialState: SimulatedFunction.initialState, configuration: configuration, layout: simulation.layout,
-      memory: simulation.arena.allocate)
+    self.mark = mark
+    self.epoch = epoch
+    storage.initialize(to: replica)
+  }
+  deinit {
+    if !isMoved { storage.deinitialize(count: 1) }
+    storage.deallocate()
+  }
+
+  // MARK: its life
+
+  func die() {
+    isGone = true
+    link?.secondaryDied()
+  }
+
+  func stepDown() {
+    simulation.trace("\(name): is dismissed")
+    link?.close()
+    let packets = simulation.burstBuffer.baseAddress!
+    while true {
+      let count = replica.takeAbandoned(into: packets, capacity: simulation.burstBuffer.count)
+      if count == 0 { break }
+      for i in 0..<count { simulation.giveBack(packets[i], node.holder, 1, name) }
+    }
+    while !input.isEmpty { simulation.giveBack(input.removeFirst(), node.holder, 1, name) }
+    isGone = true
+  }
+
+  /// It becomes the primary: its replica, and every copy with a primary's references.
+  func moveOut() -> Replica {
+    isGone = true
+    isMoved = true
+    link?.close()
+    replica.forEachHeld { simulation.packets.add($0, node.holder, 1) }
+    for packet in input.waiting { simulation.packets.add(packet, node.holder, 1) }
+    return storage.move()
   }
 
   func poll() -> Int {
     var moved = 0
-    let interruption = simulation.options.interruption
     repeat {
       switch step {
-      case 0: moved += hold()
-      case 1: moved += readMessages()
-      case 2: moved += vote()
-      default: moved += free()
+      case .copies: moved += hold()
+      case .messages: moved += readMessages()
+      case .vote: moved += vote()
+      case .free: moved += free()
       }
-      step = step == 3 ? 0 : step + 1
+      step = Step(rawValue: step.rawValue + 1) ?? .copies
       simulation.checkSecondaryBounds(self)
-    } while step != 0 && !simulation.random.oneIn(interruption)
+    } while step != .copies && !simulation.random.oneIn(simulation.options.interruption)
     return moved
   }
+
+  // MARK: steps
 
   private func hold() -> Int {
     let count = min(simulation.options.burst * 2, replica.room, input.count)
@@ -71,8 +120,8 @@ final class SecondaryActor: Actor {
 
   private func refuse(_ packet: Packet) {
     let flow = simulation.flow(packet.pointee.flowID)
-    if flow == nil || flow!.isHeld(packet.pointee.counter, node: node) {
-      simulation.giveBack(packet, holder, 1, name)
+    if flow == nil || flow!.isHeld(packet.pointee.counter, mark) {
+      simulation.giveBack(packet, node.holder, 1, name)
     } else {
       simulation.trace("\(name): no room for \(simulation.text(packet)), comes again")
       input.append(packet)
@@ -113,7 +162,7 @@ final class SecondaryActor: Actor {
     guard told != (replica.votedBatch, replica.appliedBatch), outbox.count < simulation.options.inbox else { return 0 }
     told = (replica.votedBatch, replica.appliedBatch)
     outbox.append(message(.vote, voted: told.voted, applied: told.applied))
-    simulation.links[pair].ring()
+    link?.ring()
     return 1
   }
 
@@ -121,7 +170,7 @@ final class SecondaryActor: Actor {
     let length = ControlMessageHeader.byteCount + 8
     let bytes = simulation.arena.allocate(length, alignment: 8)
     ControlMessageHeader(
-      kind: kind, pair: UInt16(pair), epoch: replica.configuration.epoch, batch: voted, length: length
+      kind: kind, pair: UInt16(pair), epoch: epoch, batch: voted, length: length
     ).write(to: bytes)
     (bytes + ControlMessageHeader.byteCount).storeBytes(of: applied.littleEndian, as: UInt64.self)
     return UnsafeRawBufferPointer(start: bytes, count: length)
@@ -132,7 +181,7 @@ final class SecondaryActor: Actor {
     let count = replica.takeFreed(into: packets, capacity: simulation.burstBuffer.count)
     for i in 0..<count {
       simulation.checkCopyFreed(packets[i])
-      simulation.giveBack(packets[i], holder, 1, name)
+      simulation.giveBack(packets[i], node.holder, 1, name)
     }
     return count
   }

@@ -13,8 +13,10 @@ final class StamperActor: Actor {
   private var nextBurst: UInt64 = 0
   /// This host's clock minus the simulation's, ns.
   var clockOffset: Int64
-  /// Every flow is to be closed, however short its idleness.
-  var isClosing = false
+  /// What it knows of the map, by pair.
+  private var rules: [PairAssignment]
+  /// Flows whose close has been stamped, and whose slots have not come back.
+  private var closing: [UInt32] = []
   var name: String { "stamper \(unit)" }
 
   init(_ simulation: Simulation, index: Int, unit: Int, keys: [Int], packets: Int) {
@@ -25,6 +27,7 @@ final class StamperActor: Actor {
     seed = simulation.random.next()
     remaining = keys.isEmpty ? 0 : packets
     clockOffset = Int64(simulation.random.below(UInt64(100_000)))
+    rules = (0..<simulation.options.pairs).map { simulation.map[$0] }
     stamper = StampingUnit(
       unit: unit, layout: simulation.layout, seed: seed, idleTimeout: simulation.options.idleTimeout,
       memory: simulation.arena.allocate)
@@ -35,7 +38,10 @@ final class StamperActor: Actor {
 
   func poll() -> Int {
     var moved = 0
-    if stamper.sweepIsDue(now: clock) { moved += sweep() }
+    if stamper.sweepIsDue(now: clock) {
+      moved += sweep()
+      askForSlots()
+    }
     guard remaining > 0, simulation.now >= nextBurst else { return moved }
     nextBurst = simulation.now + simulation.random.around(simulation.options.burstGap)
     var count = min(remaining, 1 + simulation.random.below(simulation.options.burst))
@@ -57,7 +63,8 @@ final class StamperActor: Actor {
         var layout = FrameLayout.opaque
         layout.isCloseMarker = true
         let metadata = PacketMetadata(time: clock, flowID: marker.flowID, counter: marker.next, layout: layout)
-        simulation.send(metadata, simulation.arena.allocate(8, alignment: 8))
+        closing.append(marker.flowID)
+        simulation.send(metadata, simulation.arena.allocate(8, alignment: 8), rules)
       }
       return count
     }
@@ -76,7 +83,7 @@ final class StamperActor: Actor {
     let flowID = record.pointee.flowID
     let counter = stamper.take(record, now: clock)
     remaining -= 1
-    simulation.send(PacketMetadata(time: clock, flowID: flowID, counter: counter, layout: layout), frame)
+    simulation.send(PacketMetadata(time: clock, flowID: flowID, counter: counter, layout: layout), frame, rules)
     return true
   }
 
@@ -87,7 +94,30 @@ final class StamperActor: Actor {
     return true
   }
 
+  func learn(_ assignment: PairAssignment, pair: Int) {
+    simulation.trace("\(name): pair \(pair) is \(assignment.text)")
+    rules[pair] = assignment
+  }
+
   func closeCommitted(_ flowID: UInt32) {
-    simulation.require(stamper.closeCommitted(flowID), .slots) { "nobody waits for the close of flow \(flowID)" }
+    // After a change of primary it may be said twice.
+    let isKnown = stamper.closeCommitted(flowID)
+    simulation.require(isKnown || rules[simulation.pair(flowID)].epoch > 1, .slots) {
+      "nobody waits for the close of flow \(flowID)"
+    }
+    closing.removeAll { $0 == flowID }
+  }
+
+  /// A primary that failed may not have said which closes were committed: its successor is asked (R16).
+  private func askForSlots() {
+    for flowID in closing {
+      let pair = simulation.pair(flowID)
+      guard rules[pair].epoch > 1, let primary = simulation.primary(pair), primary.replica.isCloseCommitted(flowID) else {
+        continue
+      }
+      simulation.occurrences.note(.slotAskedFor)
+      simulation.checkSlotReturned(flowID)
+      closeCommitted(flowID)
+    }
   }
 }

@@ -16,34 +16,49 @@ extension Simulation {
         guard let flow = generations.last, flow.pair == pair else { continue }
         expected = (expected.digest &+ flow.digest(options.function), expected.flows + 1)
       }
-      let first = primaries[pair].replica.digest()
-      require(first == expected, .digests) { "\(primaries[pair].name) has \(first), a sequential run \(expected)" }
-      let second = secondaries[pair].replica.digest()
-      require(second == expected, .digests) { "\(secondaries[pair].name) has \(second), a sequential run \(expected)" }
+      if let actor = primary(pair) {
+        let digest = actor.replica.digest()
+        require(digest == expected, .digests) { "\(actor.name) has \(digest), a sequential run \(expected)" }
+      }
+      if let actor = secondary(pair) {
+        let digest = actor.replica.digest()
+        require(digest == expected, .digests) { "\(actor.name) has \(digest), a sequential run \(expected)" }
+      }
     }
   }
 
   /// Transitions that the replicas count themselves.
   private func gatherTransitions() {
-    for pair in 0..<options.pairs {
-      let first = primaries[pair].replica.counters
-      let second = secondaries[pair].replica.counters
-      occurrences.note(.prepareLogFull, first.prepareLogFull)
-      occurrences.note(.commitLogFull, first.commitLogFull)
-      occurrences.note(.stateClockTaken, first.stateClocksTaken)
-      occurrences.note(.stateClockApplied, second.stateClocksApplied)
-      occurrences.note(.reorderedAtPrimary, first.reordered)
-      occurrences.note(.reorderedAtSecondary, second.reordered)
-      occurrences.note(.duplicateAtPrimary, first.duplicates)
-      occurrences.note(.duplicateAtSecondary, second.duplicates)
-      occurrences.note(.pendingFullAtPrimary, first.pendingFull)
-      occurrences.note(.pendingFullAtSecondary, second.pendingFull)
-      occurrences.note(.heldSorted, second.sorted)
-      occurrences.note(.droppedByFunction, first.droppedByFunction)
-      occurrences.note(.staleGeneration, first.staleGeneration + second.staleGeneration)
-      occurrences.note(.repeatedMessage, second.repeatedMessages)
+    for actor in actors {
+      if let actor = actor as? PrimaryActor { gather(actor.replica.counters) }
+      if let actor = actor as? SecondaryActor, !actor.isMoved { gather(actor.replica.counters) }
     }
     for fault in [Fault.smallPool, .smallRings, .smallLogs] where options.faults.contains(fault) { occurrences.note(fault) }
+  }
+
+  private func gather(_ counters: PrimaryCounters) {
+    occurrences.note(.prepareLogFull, counters.prepareLogFull)
+    occurrences.note(.commitLogFull, counters.commitLogFull)
+    occurrences.note(.stateClockTaken, counters.stateClocksTaken)
+    occurrences.note(.reorderedAtPrimary, counters.reordered)
+    occurrences.note(.duplicateAtPrimary, counters.duplicates)
+    occurrences.note(.pendingFullAtPrimary, counters.pendingFull)
+    occurrences.note(.droppedByFunction, counters.droppedByFunction)
+    occurrences.note(.staleGeneration, counters.staleGeneration)
+    occurrences.note(.staleEpoch, counters.staleEpochMessages)
+    occurrences.note(.replayedVoted, counters.replayedVoted)
+    occurrences.note(.replayedUnvoted, counters.replayed - counters.replayedVoted)
+  }
+
+  private func gather(_ counters: SecondaryCounters) {
+    occurrences.note(.stateClockApplied, counters.stateClocksApplied)
+    occurrences.note(.reorderedAtSecondary, counters.reordered)
+    occurrences.note(.duplicateAtSecondary, counters.duplicates)
+    occurrences.note(.pendingFullAtSecondary, counters.pendingFull)
+    occurrences.note(.heldSorted, counters.sorted)
+    occurrences.note(.staleGeneration, counters.staleGeneration)
+    occurrences.note(.repeatedMessage, counters.repeatedMessages)
+    occurrences.note(.staleEpoch, counters.staleEpochMessages)
   }
 
   /// Why nothing moves any more.
@@ -51,14 +66,17 @@ extension Simulation {
     var text = "stamped \(stamped), to stamp \(stampers.reduce(0) { $0 + $1.remaining }), out \(transmitted), "
     text += "\(packets.live) packets held, egress holds \(egress.chain.heldCount), credit \(leastCredit)"
     for pair in 0..<options.pairs {
-      let primary = primaries[pair]
-      text += "; pair \(pair): input \(primary.input.count), room \(primary.replica.room), open "
-      text += "\(primary.replica.openCount), in flight \(primary.replica.batchesInFlight), pending "
-      text +=
-        "\(primary.replica.pendingCount), acknowledged \(primary.acknowledged), quiescent \(primary.replica.isQuiescent); "
-      text += "secondary: input \(secondaries[pair].input.count), held \(secondaries[pair].replica.heldCount), pending "
-      text += "\(secondaries[pair].replica.pendingCount), voted \(secondaries[pair].replica.votedBatch); link "
-      text += links[pair].isIdle ? "idle" : "busy"
+      text += "; pair \(pair) \(map[pair].text)"
+      if let actor = primary(pair) {
+        text += ": input \(actor.input.count), room \(actor.replica.room), open \(actor.replica.openCount), in flight "
+        text += "\(actor.replica.batchesInFlight), pending \(actor.replica.pendingCount), acknowledged \(actor.acknowledged) "
+        text += "of \(actor.replica.releaseSequence), backlog \(actor.replica.backlogCount), quiescent \(actor.replica.isQuiescent)"
+      }
+      if let actor = secondary(pair) {
+        text += "; secondary: input \(actor.input.count), held \(actor.replica.heldCount), pending "
+        text += "\(actor.replica.pendingCount), voted \(actor.replica.votedBatch), "
+        text += actor.link?.isIdle ?? true ? "link idle" : "link busy"
+      }
     }
     let slots = stampers.reduce(0) { $0 + $1.occupied }
     return text + "; slots \(slots)"

@@ -41,11 +41,12 @@ extension Simulation {
   }
 
   /// The primary gives up an original.
-  func checkFreed(_ packet: Packet, isDropped: Bool) {
+  func checkFreed(_ packet: Packet, isDropped: Bool, by actor: PrimaryActor) {
     guard let flow = flow(packet.pointee.flowID) else { return fail(.packetMemory, "\(text(packet)) is freed") }
     let counter = packet.pointee.counter
-    require(counter < flow.votedNext && (isDropped || counter <= flow.out), .freedTooEarly) {
-      "the primary frees \(text(packet)); \(flow.out) is out, votes cover what is below \(flow.votedNext)"
+    let isDecided = counter < flow.votedNext || mayReleaseUnvoted(actor)
+    require(isDecided && (isDropped || counter <= flow.out), .freedTooEarly) {
+      "\(actor.name) frees \(text(packet)); \(flow.out) is out, votes cover what is below \(flow.votedNext)"
     }
   }
 

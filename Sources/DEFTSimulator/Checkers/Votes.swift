@@ -8,7 +8,7 @@ extension Simulation {
     guard let flow = flow(packet.pointee.flowID) else {
       return fail(.packetClock, "\(actor.name) takes \(text(packet)), a flow that was never stamped")
     }
-    require(flow.take(packet.pointee.counter, node: actor.node), .packetClock) {
+    require(flow.hold(packet.pointee.counter, actor.mark), .packetClock) {
       "\(actor.name) takes \(text(packet)) twice"
     }
   }
@@ -17,7 +17,7 @@ extension Simulation {
     guard let flow = flow(packet.pointee.flowID) else {
       return fail(.voteWithoutPackets, "\(actor.name) holds \(text(packet)), a flow that was never stamped")
     }
-    require(flow.hold(packet.pointee.counter, node: actor.node), .voteWithoutPackets) {
+    require(flow.hold(packet.pointee.counter, actor.mark), .voteWithoutPackets) {
       "\(actor.name) holds two copies of \(text(packet))"
     }
   }
@@ -30,13 +30,9 @@ extension Simulation {
       guard let flow = flow(entry.flowID) else {
         return fail(.packetClock, "prepare \(header.batch) names flow \(entry.flowID), which was never stamped")
       }
-      let isRight =
-        entry.next > 1 && flow.isTaken(entry.next &- 1, node: actor.node)
-        && (entry.next > flow.preparedNext || header.batch == 0)
-      require(isRight, .packetClock) {
-        "prepare \(header.batch) says flow \(entry.flowID) next \(entry.next); before it was \(flow.preparedNext)"
+      require(entry.next > 1 && flow.firstNotHeld(actor.mark) >= entry.next, .packetClock) {
+        "prepare \(header.batch) says flow \(entry.flowID) next \(entry.next); \(flow.firstNotHeld(actor.mark)) is not there"
       }
-      flow.preparedNext = entry.next
     }
   }
 
@@ -46,8 +42,8 @@ extension Simulation {
       _ = actor.clocks.removeFirst()
       forEachClockEntry(clock.bytes) { entry in
         guard let flow = flow(entry.flowID) else { return }
-        require(flow.firstNotHeld(node: actor.node) >= entry.next, .voteWithoutPackets) {
-          "\(actor.name) votes for batch \(clock.batch) without (\(entry.flowID), \(flow.firstNotHeld(node: actor.node)))"
+        require(flow.firstNotHeld(actor.mark) >= entry.next, .voteWithoutPackets) {
+          "\(actor.name) votes for batch \(clock.batch) without (\(entry.flowID), \(flow.firstNotHeld(actor.mark)))"
         }
         flow.votedNext = max(flow.votedNext, entry.next)
       }
@@ -60,9 +56,16 @@ extension Simulation {
     guard let flow = flow(packet.pointee.flowID) else {
       return fail(.releasedBeforeVote, "\(actor.name) releases \(text(packet)), a flow that was never stamped")
     }
-    require(packet.pointee.counter < flow.votedNext, .releasedBeforeVote) {
+    let isVoted = packet.pointee.counter < flow.votedNext
+    if !isVoted, mayReleaseUnvoted(actor) { return occurrences.note(.unprotected) }
+    require(isVoted, .releasedBeforeVote) {
       "\(actor.name) releases \(text(packet)); votes cover what is below \(flow.votedNext)"
     }
+  }
+
+  /// R7: the map says that nobody is in sync, and the policy that packets go all the same.
+  func mayReleaseUnvoted(_ actor: PrimaryActor) -> Bool {
+    map[actor.pair].mayReleaseUnvoted(actor.node.id, epoch: actor.epoch)
   }
 
   func forEachClockEntry(_ message: UnsafeRawBufferPointer, _ body: (ClockEntry) -> Void) {

@@ -7,9 +7,13 @@ import DEFTWire
 final class ControlLink {
   enum Direction: Int { case toSecondary, toPrimary }
   unowned let simulation: Simulation
+  /// Place in `Simulation.links`.
+  let index: Int
   let pair: Int
-  let primary: PrimaryActor
-  let secondary: SecondaryActor
+  let prepares: SimulatedLog
+  let commits: SimulatedLog
+  private(set) var primary: PrimaryActor?
+  private(set) var secondary: SecondaryActor?
   private var isOpen = false
   /// Which connection this is; events of earlier ones are void.
   private(set) var number: UInt64 = 0
@@ -24,41 +28,69 @@ final class ControlLink {
   private var relayed: (voted: UInt64, applied: UInt64) = (0, 0)
   private(set) var resumes = 0
 
-  init(_ simulation: Simulation, pair: Int, primary: PrimaryActor, secondary: SecondaryActor) {
+  init(_ simulation: Simulation, index: Int, pair: Int) {
     self.simulation = simulation
+    self.index = index
     self.pair = pair
-    self.primary = primary
-    self.secondary = secondary
+    let options = simulation.options
+    let stateSize = MemoryLayout<SimulatedFunction.State>.size
+    prepares = SimulatedLog(capacity: options.prepareLog * options.replication.longestPrepare, simulation.arena)
+    commits = SimulatedLog(
+      capacity: options.commitLog * options.replication.longestCommit(stateSize: stateSize), simulation.arena)
   }
 
-  var isIdle: Bool {
-    isOpen && underWay[0].isEmpty && underWay[1].isEmpty && primary.inbox.isEmpty && secondary.inbox.isEmpty
+  func join(_ primary: PrimaryActor, _ secondary: SecondaryActor) {
+    self.primary = primary
+    self.secondary = secondary
+    secondary.link = self
   }
+
+  /// Nothing is under way, and nothing waits to be sent.
+  var isIdle: Bool {
+    guard let primary, let secondary else { return true }
+    return isOpen && underWay[0].isEmpty && underWay[1].isEmpty && primary.inbox.isEmpty && secondary.inbox.isEmpty
+      && prepares.isDrained && commits.isDrained && secondary.outbox.isEmpty
+  }
+
+  // MARK: its ends
+
+  var isAlive: Bool { isOpen && primary != nil && secondary != nil }
+
+  /// Nobody needs it any more.
+  func close() {
+    isOpen = false
+    number += 1
+    primary = nil
+    secondary = nil
+  }
+  /// What a node that died had sent still arrives; what is sent to it does not, and nobody answers.
+  func primaryDied() { primary = nil }
+  func secondaryDied() { secondary = nil }
 
   // MARK: the connection's life
 
   func dial(after wait: UInt64) {
-    simulation.events.add(.linkOpens, at: simulation.now + wait, target: pair, payload: number)
+    simulation.events.add(.linkOpens, at: simulation.now + wait, target: index, payload: number)
   }
 
   func open(_ number: UInt64) {
-    guard number == self.number, !isOpen else { return }
+    guard number == self.number, !isOpen, let secondary, primary != nil else { return }
     isOpen = true
     // Requests of earlier connections are void (`PrimaryPair.connected`).
-    _ = primary.prepares.takeRewind()
-    _ = primary.commits.takeRewind()
+    _ = prepares.takeRewind()
+    _ = commits.takeRewind()
     (arePreparesReady, areCommitsReady) = (false, false)
     isDead = [false, false]
     readVotes(sending: false)
     send(secondary.message(.resume, voted: relayed.voted, applied: relayed.applied), .toPrimary)
     resumes += 1
-    simulation.trace("link \(pair): open, resume voted \(relayed.voted) applied \(relayed.applied)")
+    simulation.trace("link \(index) of pair \(pair): open, resume voted \(relayed.voted) applied \(relayed.applied)")
   }
 
   /// The connection ends. `number`: of that connection only.
   func end(_ number: UInt64) {
     guard isOpen, number == self.number else { return }
-    simulation.trace("link \(pair): ends, \(underWay[0].count) and \(underWay[1].count) messages are lost")
+    simulation.trace("link \(index) of pair \(pair): ends, \(underWay[0].count) and \(underWay[1].count) messages are lost")
     isOpen = false
     self.number += 1
     for direction in 0...1 { underWay[direction].removeAll() }
@@ -68,8 +100,8 @@ final class ControlLink {
   func die(_ direction: Direction, for time: UInt64) {
     guard isOpen else { return }
     isDead[direction.rawValue] = true
-    simulation.trace("link \(pair): \(direction) is dead")
-    simulation.events.add(.linkEnds, at: simulation.now + time, target: pair, payload: number)
+    simulation.trace("link \(index) of pair \(pair): \(direction) is dead")
+    simulation.events.add(.linkEnds, at: simulation.now + time, target: index, payload: number)
   }
   func slowDown(for time: UInt64) { slowUntil = simulation.now + time }
 
@@ -80,23 +112,25 @@ final class ControlLink {
     guard !isPumpDue else { return }
     isPumpDue = true
     simulation.events.add(
-      .pump, at: simulation.now + 1 + simulation.random.below(simulation.options.controlLatency / 8 + 1), target: pair)
+      .pump, at: simulation.now + 1 + simulation.random.below(simulation.options.controlLatency / 8 + 1), target: index)
   }
 
   func pump() {
     isPumpDue = false
     readVotes(sending: isOpen)
-    guard isOpen else { return }
-    if primary.prepares.takeRewind() { arePreparesReady = true }
-    if primary.commits.takeRewind() { areCommitsReady = true }
-    while arePreparesReady, let message = primary.prepares.read() { send(message, .toSecondary) }
-    while areCommitsReady, let message = primary.commits.read() {
+    guard isOpen, primary != nil else { return }
+    if prepares.takeRewind() { arePreparesReady = true }
+    if commits.takeRewind() { areCommitsReady = true }
+    while arePreparesReady, let message = prepares.read() { send(message, .toSecondary) }
+    while areCommitsReady, let message = commits.read() {
+      simulation.checkStateClock(message)
       simulation.checkCommitSent(message, pair: pair)
       send(message, .toSecondary)
     }
   }
 
   private func readVotes(sending: Bool) {
+    guard let secondary else { return }
     while !secondary.outbox.isEmpty {
       let message = secondary.outbox.removeFirst()
       let answer = Answer(message)
@@ -117,22 +151,22 @@ final class ControlLink {
   }
 
   private func schedule(_ direction: Direction, _ due: UInt64) {
-    simulation.events.add(.message, at: due, target: pair, payload: number << 1 | UInt64(direction.rawValue))
+    simulation.events.add(.message, at: due, target: index, payload: number << 1 | UInt64(direction.rawValue))
   }
 
   /// A message comes out, if there is room for it where it goes.
   func deliver(_ payload: UInt64) {
     guard payload >> 1 == number, isOpen, let direction = Direction(rawValue: Int(payload & 1)) else { return }
     guard !underWay[direction.rawValue].isEmpty, !isDead[direction.rawValue] else { return }
-    let waiting = direction == .toPrimary ? primary.inbox.count : secondary.inbox.count
+    guard let waiting = direction == .toPrimary ? primary?.inbox.count : secondary?.inbox.count else { return }
     guard waiting < simulation.options.inbox else {
       return schedule(direction, simulation.now + simulation.options.pollInterval)
     }
     let message = underWay[direction.rawValue].removeFirst()
-    if direction == .toPrimary {
+    if direction == .toPrimary, let primary {
       primary.inbox.append(message)
       simulation.wake(primary.index)
-    } else {
+    } else if let secondary {
       secondary.inbox.append(message)
       simulation.wake(secondary.index)
     }

@@ -8,9 +8,8 @@ final class FlowHistory {
     let frame: UnsafeMutableRawPointer
     let layout: FrameLayout
     let time: UInt64
-    /// Nodes that hold or held a copy as secondary; nodes whose primary took it. A bit each.
-    var heldBy: UInt8 = 0
-    var takenBy: UInt8 = 0
+    /// Replicas that hold or held it: a bit each.
+    var heldBy: UInt32 = 0
   }
   /// After the packet of a counter.
   struct Point {
@@ -31,10 +30,12 @@ final class FlowHistory {
   var votedNext: UInt32 = 1
   var appliedNext: UInt32 = 1
   var isClosing = false
-  /// `next` of the last packet clock.
-  var preparedNext: UInt32 = 1
-  /// Per node: counters below this are all held.
-  private var heldBelow = [UInt32](repeating: 1, count: 8)
+  /// Per replica: counters below this are all held.
+  private var heldBelow = [UInt32](repeating: 1, count: FlowHistory.replicas)
+  /// Replicas that a pair can have in one run.
+  static let replicas = 32
+  /// Counters that a vote has bound lost (R5), or the primary alone where there is none to vote (R7).
+  private(set) var lost: Set<UInt32> = []
 
   init(flowID: UInt32, pair: Int) {
     self.flowID = flowID
@@ -60,6 +61,11 @@ final class FlowHistory {
     var point = points.last ?? beginning
     let packet = stamped[points.count]
     let counter = UInt32(points.count) + 1
+    if lost.contains(counter) {
+      point.leaves = false
+      points.append(point)
+      return
+    }
     point.time = max(point.time, packet.time)
     if packet.layout.isCloseMarker {
       point.leaves = true
@@ -90,29 +96,33 @@ final class FlowHistory {
 
   private func exists(_ counter: UInt32) -> Bool { counter >= 1 && counter < next }
 
-  /// False: that node's secondary has it already.
-  func hold(_ counter: UInt32, node: Int) -> Bool {
-    guard exists(counter), stamped[Int(counter) - 1].heldBy & 1 << UInt8(node) == 0 else { return false }
-    stamped[Int(counter) - 1].heldBy |= 1 << UInt8(node)
+  /// False: that replica has it already.
+  func hold(_ counter: UInt32, _ mark: Int) -> Bool {
+    guard exists(counter), !isHeld(counter, mark) else { return false }
+    stamped[Int(counter) - 1].heldBy |= 1 << UInt32(mark)
     return true
   }
-  func isHeld(_ counter: UInt32, node: Int) -> Bool {
-    exists(counter) && stamped[Int(counter) - 1].heldBy & 1 << UInt8(node) != 0
+  func isHeld(_ counter: UInt32, _ mark: Int) -> Bool {
+    exists(counter) && (counter < heldBelow[mark] || stamped[Int(counter) - 1].heldBy & 1 << UInt32(mark) != 0)
   }
-  /// False: that node's primary has it already.
-  func take(_ counter: UInt32, node: Int) -> Bool {
-    guard exists(counter), !isTaken(counter, node: node) else { return false }
-    stamped[Int(counter) - 1].takenBy |= 1 << UInt8(node)
-    return true
+  /// The replica has the flow's state as of everything below `next`: it needs none of those packets.
+  func holdAll(below next: UInt32, _ mark: Int) { heldBelow[mark] = max(heldBelow[mark], next) }
+
+  /// The first counter that the replica does not hold, and that is not lost.
+  func firstNotHeld(_ mark: Int) -> UInt32 {
+    while isHeld(heldBelow[mark], mark) || isMarked(heldBelow[mark], mark) || lost.contains(heldBelow[mark]) {
+      heldBelow[mark] += 1
+    }
+    return heldBelow[mark]
   }
-  func isTaken(_ counter: UInt32, node: Int) -> Bool {
-    exists(counter) && stamped[Int(counter) - 1].takenBy & 1 << UInt8(node) != 0
+  private func isMarked(_ counter: UInt32, _ mark: Int) -> Bool {
+    exists(counter) && stamped[Int(counter) - 1].heldBy & 1 << UInt32(mark) != 0
   }
 
-  /// The first counter that the node's secondary does not hold.
-  func firstNotHeld(node: Int) -> UInt32 {
-    while isHeld(heldBelow[node], node: node) { heldBelow[node] += 1 }
-    return heldBelow[node]
+  /// The packet is lost for good.
+  func lose(_ counter: UInt32) {
+    lost.insert(counter)
+    if points.count >= Int(counter) { points.removeLast(points.count - Int(counter) + 1) }
   }
 
   /// What a replica's digest must count for this flow at rest.

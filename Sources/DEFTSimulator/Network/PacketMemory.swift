@@ -13,9 +13,6 @@ struct SimulatedPacket {
   var references: UInt64
   /// Counts looks at packets that nobody holds; shared by all packets of a run.
   var lateUses: UnsafeMutablePointer<UInt64>
-  /// The place in the pair's order of release.
-  var place: UInt32
-  var isCopy: Bool
   var frame: UnsafeMutableRawPointer
 
   static func of(_ packet: Packet) -> UnsafeMutablePointer<SimulatedPacket> {
@@ -53,12 +50,12 @@ final class PacketMemory {
   var usesAfterFree: UInt64 { lateUses.pointee }
 
   /// A packet with `references` of holder 0.
-  func make(_ metadata: PacketMetadata, frame: UnsafeMutableRawPointer, references: Int, isCopy: Bool = false) -> Packet {
+  func make(_ metadata: PacketMetadata, frame: UnsafeMutableRawPointer, references: Int) -> Packet {
     let block = arena.allocate(MemoryLayout<SimulatedPacket>.stride, alignment: 64)
       .bindMemory(to: SimulatedPacket.self, capacity: 1)
     block.initialize(
       to: SimulatedPacket(
-        metadata: metadata, references: UInt64(references), lateUses: lateUses, place: .max, isCopy: isCopy, frame: frame))
+        metadata: metadata, references: UInt64(references), lateUses: lateUses, frame: frame))
     let packet = UnsafeMutableRawPointer(block).assumingMemoryBound(to: PacketMetadata.self)
     blocks.append(packet)
     live += 1

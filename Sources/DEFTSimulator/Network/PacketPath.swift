@@ -3,7 +3,6 @@ import DEFTCore
 /// The way of packets from a stage to the next: in order, unless this run's faults say otherwise.
 struct PacketPath {
   enum Destination { case primary, secondary, egress }
-  let index: Int
   let destination: Destination
   let pair: Int
   /// Packets under way.
@@ -11,16 +10,20 @@ struct PacketPath {
   /// When the last one in order comes out.
   private var lastDue: UInt64 = 0
 
-  init(index: Int, to destination: Destination, pair: Int) {
-    self.index = index
+  init(to destination: Destination, pair: Int) {
     self.destination = destination
     self.pair = pair
   }
 
-  /// When a packet that is sent now comes out.
-  mutating func due(_ simulation: Simulation) -> UInt64 {
+  /// When a packet that is sent now comes out; nil: never.
+  mutating func due(_ simulation: Simulation) -> UInt64? {
     let options = simulation.options
     let isFaulty = simulation.hasFaults
+    let losing: Fault = destination == .egress ? .releaseLoss : .loss
+    if isFaulty, options.faults.contains(losing), simulation.random.oneIn(options.packetFaults) {
+      simulation.occurrences.note(losing)
+      return nil
+    }
     inFlight += 1
     var due = simulation.now + 1 + simulation.random.below(options.pathLatency)
     if isFaulty {

@@ -12,6 +12,8 @@ final class SimulatedLog {
   let capacity: Int
   private let arena: SimulationArena
   private(set) var messages: [Message] = []
+  /// Messages that a checker has seen.
+  var seen = 0
   fileprivate var reserved: UnsafeMutableRawPointer?
   fileprivate(set) var published: UInt64 = 0
   fileprivate(set) var trimmed: UInt64 = 0

@@ -3,7 +3,7 @@ struct Event {
   enum Kind: UInt8 {
     /// A stage's turn: `target` is the actor.
     case poll
-    /// A packet comes out of a path: `target` is the path, `payload` the packet.
+    /// A packet comes out of a path: `target` is its place in `Simulation.flights`.
     case arrival
     /// A control thread looks for messages to send: `target` is the link.
     case pump
@@ -13,10 +13,18 @@ struct Event {
     case linkEnds, linkOpens
     /// The slot of a closed flow comes back: `target` is the unit, `payload` the flow ID.
     case closeNotice
-    /// Egress's word reaches the primary: `target` is the pair, `payload` the count.
+    /// Egress's word reaches a primary: `target` is the actor, `payload` the count.
     case acknowledgement
     /// The next fault strikes.
     case fault
+    /// The failure detector says that a node is dead: `target`.
+    case suspicion
+    /// Somebody looks whether a pair lacks a secondary: `target`.
+    case repairMap
+    /// A change of the map is learnt: `target` is a node, or behind those a stamping unit.
+    case mapNotice
+    /// A node comes back: `target`.
+    case restart
     /// No more faults from here on.
     case heal
     /// Looks whether everything has come to its end.

@@ -1,5 +1,9 @@
 /// What may go wrong in a run. Each kind is on or off per run (swarm testing), so that some runs have one kind alone.
 public enum Fault: Int, CaseIterable, Sendable {
+  /// A packet does not arrive.
+  case loss
+  /// A released packet does not arrive at egress.
+  case releaseLoss
   /// A packet arrives twice, the second perhaps much later.
   case duplication
   case reordering
@@ -14,6 +18,12 @@ public enum Fault: Int, CaseIterable, Sendable {
   case slowLink
   /// A stage stands still for a while, and goes on as if nothing had been.
   case stall
+  /// A node fails, with everything that it holds.
+  case crash
+  /// A node is declared dead that lives, and goes on until it learns so.
+  case falseSuspicion
+  /// A node that failed comes back, with nothing.
+  case restart
   /// A stamping unit's clock jumps, forward or back.
   case clockStep
   /// The packet pool is small.

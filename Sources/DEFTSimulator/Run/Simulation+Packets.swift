@@ -1,34 +1,62 @@
 import DEFTCore
 import DEFTWire
 
+/// A packet under way.
+struct Flight {
+  var packet: Packet
+  /// The pair's path, and how many references it carries.
+  var pair: Int
+  var references: Int
+  var destination: PacketPath.Destination
+  /// To a replica: on which node.
+  var node: Int
+  /// To egress: what it is to be acknowledged as.
+  var tag: ReleaseTag
+}
+
 // The ways of packets.
 extension Simulation {
+  /// Not enough for a packet, its copy and a double of each.
+  var isPoolEmpty: Bool { options.pool - packets.live < 4 }
+
   /// Packets that may be stamped now, wherever they go (R17).
   var leastCredit: Int {
     var least = isPoolEmpty ? 0 : Int.max
     for pair in 0..<options.pairs {
-      least = min(least, options.inputBuffer - primaryPaths[pair].inFlight - primaries[pair].input.count)
-      least = min(least, options.inputBuffer - secondaryPaths[pair].inFlight - secondaries[pair].input.count)
+      var waiting = primaryPaths[pair].inFlight
+      if let actor = nodes[Int(map[pair].primary.rawValue)].roles[pair].actor { waiting += actor.input.count }
+      least = min(least, options.inputBuffer - waiting)
+      waiting = secondaryPaths[pair].inFlight
+      if let id = map[pair].secondary, let actor = nodes[Int(id.rawValue)].roles[pair].actor { waiting += actor.input.count }
+      least = min(least, options.inputBuffer - waiting)
     }
     return least
   }
 
-  /// Not enough for a packet, its copy and a double of each.
-  var isPoolEmpty: Bool { options.pool - packets.live < 4 }
-
-  /// A stamped packet goes both ways.
-  func send(_ metadata: PacketMetadata, _ frame: UnsafeMutableRawPointer) {
+  /// A stamped packet goes both ways, as the stamping unit knows the map.
+  func send(_ metadata: PacketMetadata, _ frame: UnsafeMutableRawPointer, _ rules: [PairAssignment]) {
     let pair = pair(metadata.flowID)
     note(metadata, frame, pair)
     stamped += 1
+    let rule = rules[pair]
+    let hasSecondary = rule.secondary != nil
+    let first: Packet
     if options.sharesPackets {
-      let packet = packets.make(metadata, frame: frame, references: 3)
-      send(packet, &primaryPaths[pair], references: 2)
-      send(packet, &secondaryPaths[pair], references: 1)
+      first = packets.make(metadata, frame: frame, references: hasSecondary ? 3 : 2)
     } else {
-      send(packets.make(metadata, frame: frame, references: 2), &primaryPaths[pair], references: 2)
-      send(packets.make(metadata, frame: frame, references: 1), &secondaryPaths[pair], references: 1)
+      first = packets.make(metadata, frame: frame, references: 2)
     }
+    let second =
+      !hasSecondary || options.sharesPackets ? first : packets.make(metadata, frame: frame, references: 1)
+    send(
+      Flight(
+        packet: first, pair: pair, references: 2, destination: .primary, node: Int(rule.primary.rawValue),
+        tag: ReleaseTag(pair: 0, stream: 0, sequence: 0)), &primaryPaths[pair])
+    guard let secondary = rule.secondary else { return }
+    send(
+      Flight(
+        packet: second, pair: pair, references: 1, destination: .secondary, node: Int(secondary.rawValue),
+        tag: ReleaseTag(pair: 0, stream: 0, sequence: 0)), &secondaryPaths[pair])
   }
 
   /// The oracle learns of the packet.
@@ -50,53 +78,66 @@ extension Simulation {
       "stamper: (\(metadata.flowID), \(metadata.counter))\(metadata.layout.isCloseMarker ? " close" : "") to pair \(pair)")
   }
 
-  private func send(_ packet: Packet, _ path: inout PacketPath, references: Int) {
-    events.add(.arrival, at: path.due(self), target: path.index, payload: UInt64(UInt(bitPattern: packet)))
-    guard hasFaults, options.faults.contains(.duplication), random.oneIn(options.packetFaults) else { return }
-    occurrences.note(.duplication)
-    let block = SimulatedPacket.of(packet)
-    let copy = packets.make(packet.pointee, frame: block.pointee.frame, references: references, isCopy: true)
-    var due = path.due(self)
-    if random.oneIn(4) { due += random.below(options.faultInterval) }
-    events.add(.arrival, at: due, target: path.index, payload: UInt64(UInt(bitPattern: copy)))
+  private func send(_ flight: Flight, _ path: inout PacketPath) {
+    let double: Fault = .duplication
+    if hasFaults, options.faults.contains(double), random.oneIn(options.packetFaults) {
+      occurrences.note(double)
+      var copy = flight
+      let frame = SimulatedPacket.of(flight.packet).pointee.frame
+      copy.packet = packets.make(flight.packet.pointee, frame: frame, references: flight.references)
+      launch(copy, &path, late: random.oneIn(4) ? random.below(options.faultInterval) : 0)
+    }
+    launch(flight, &path, late: 0)
+  }
+
+  private func launch(_ flight: Flight, _ path: inout PacketPath, late: UInt64) {
+    guard let due = path.due(self) else {
+      trace("\(text(flight.packet)) is lost on its way to \(flight.destination)")
+      return giveBack(flight.packet, 0, flight.references, "a path")
+    }
+    let place: Int
+    if let free = freeFlights.popLast() {
+      place = free
+      flights[place] = flight
+    } else {
+      place = flights.count
+      flights.append(flight)
+    }
+    events.add(.arrival, at: due + late, target: place)
   }
 
   /// A packet comes out of a path.
-  func arrive(_ path: Int, _ packet: Packet) {
-    let pair = path / 3
-    switch path % 3 {
-    case 0:
-      primaryPaths[pair].inFlight -= 1
-      let actor = primaries[pair]
-      require(packets.move(packet, from: 0, to: actor.node + 1, 2), .packetMemory) { "a path gave \(text(packet)) away" }
-      actor.input.append(packet)
-      wake(actor.index)
-    case 1:
-      secondaryPaths[pair].inFlight -= 1
-      let actor = secondaries[pair]
-      require(packets.move(packet, from: 0, to: actor.node + 1, 1), .packetMemory) { "a path gave \(text(packet)) away" }
-      actor.input.append(packet)
-      wake(actor.index)
-    default:
-      releasePaths[pair].inFlight -= 1
-      egress.arrive(packet, pair: pair)
-      wake(egress.index)
+  func arrive(_ place: Int) {
+    let flight = flights[place]
+    freeFlights.append(place)
+    switch flight.destination {
+    case .primary: primaryPaths[flight.pair].inFlight -= 1
+    case .secondary: secondaryPaths[flight.pair].inFlight -= 1
+    case .egress:
+      releasePaths[flight.pair].inFlight -= 1
+      egress.arrive(flight.packet, flight.tag)
+      return wake(egress.index)
     }
+    let node = nodes[flight.node]
+    guard let actor = node.roles[flight.pair].actor, node.isAlive else {
+      trace("\(text(flight.packet)) comes to \(node.id), which has no part in pair \(flight.pair)")
+      return giveBack(flight.packet, 0, flight.references, "a path")
+    }
+    let needed = actor.referencesPerPacket
+    if needed > flight.references { packets.add(flight.packet, 0, needed - flight.references) }
+    require(packets.move(flight.packet, from: 0, to: node.holder, needed), .packetMemory) {
+      "a path gave \(text(flight.packet)) away"
+    }
+    if needed < flight.references { giveBack(flight.packet, 0, flight.references - needed, "a path") }
+    actor.input.append(flight.packet)
+    wake(actor.index)
   }
 
   /// A released packet, and with it egress's reference.
-  func sendToEgress(_ packet: Packet, pair: Int, from holder: Holder) {
-    require(packets.move(packet, from: holder, to: 0, 1), .packetMemory) {
-      "\(text(packet)) is released without a reference"
-    }
-    SimulatedPacket.of(packet).pointee.place = egress.nextPlace(pair)
-    SimulatedPacket.of(packet).pointee.isCopy = false
-    events.add(
-      .arrival, at: releasePaths[pair].due(self), target: 3 * pair + 2, payload: UInt64(UInt(bitPattern: packet)))
-    guard hasFaults, options.faults.contains(.duplication), random.oneIn(options.packetFaults * 2) else { return }
-    let block = SimulatedPacket.of(packet)
-    let copy = packets.make(packet.pointee, frame: block.pointee.frame, references: 1, isCopy: true)
-    events.add(.arrival, at: releasePaths[pair].due(self), target: 3 * pair + 2, payload: UInt64(UInt(bitPattern: copy)))
+  func sendToEgress(_ packet: Packet, _ tag: ReleaseTag, from holder: Holder) {
+    require(packets.move(packet, from: holder, to: 0, 1), .packetMemory) { "\(text(packet)) is released without a reference" }
+    let pair = Int(tag.pair)
+    send(Flight(packet: packet, pair: pair, references: 1, destination: .egress, node: 0, tag: tag), &releasePaths[pair])
   }
 
   func giveBack(_ packet: Packet, _ holder: Holder, _ count: Int, _ who: String) {

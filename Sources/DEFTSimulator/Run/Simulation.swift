@@ -1,9 +1,9 @@
 import DEFTCore
 import DEFTWire
 
-/// One run: stamping units, pairs, control links and egress in virtual time, with what goes wrong. One seed gives
-/// everything. First packets flow and faults strike, and every step is checked; then nothing fails any more, and everything
-/// has to come to its end within a bound.
+/// One run: stamping units, nodes with the pairs' replicas, control links and egress in virtual time, with what goes wrong.
+/// One seed gives everything. First packets flow and faults strike, and every step is checked; then nothing fails any more,
+/// and everything has to come to its end within a bound.
 public final class Simulation {
   public let options: SimulationOptions
   public private(set) var violation: Violation?
@@ -20,17 +20,27 @@ public final class Simulation {
   var events = EventQueue()
   var hasFaults = true
 
-  private(set) var actors: [any Actor] = []
-  private var turns: [Turn] = []
+  var actors: [any Actor] = []
+  var turns: [Turn] = []
   private(set) var stampers: [StamperActor] = []
-  private(set) var primaries: [PrimaryActor] = []
-  private(set) var secondaries: [SecondaryActor] = []
-  private(set) var links: [ControlLink] = []
+  var nodes: [SimulatedNode] = []
+  var links: [ControlLink] = []
   private(set) var egress: EgressActor!
+  /// What the nodes have agreed on.
+  var map: ClusterMap
+  /// Changes that a receiver has not learnt yet: the nodes, then the stamping units.
+  var notices: [Fifo<(pair: Int, assignment: PairAssignment)>] = []
+  /// Nodes that the failure detector is about to report.
+  var suspected: Set<NodeID> = []
+  /// Replicas that each pair has had.
+  var marks: [Int]
   /// By pair.
   var primaryPaths: [PacketPath] = []
   var secondaryPaths: [PacketPath] = []
   var releasePaths: [PacketPath] = []
+  /// Packets under way; events name them by their place.
+  var flights: [Flight] = []
+  var freeFlights: [Int] = []
   /// The flow generations by flow index, the latest last.
   private var flows: [[FlowHistory]]
   /// Arrays for one burst; no two actors use them at a time.
@@ -55,41 +65,48 @@ public final class Simulation {
     }
     burstBuffer = burst()
     otherBuffer = burst()
+    marks = [Int](repeating: 0, count: options.pairs)
+    var random = random
+    map = ClusterMap(
+      pairs: (0..<options.pairs).map { _ in
+        let primary = random.below(options.nodes)
+        let secondary = (primary + 1 + random.below(options.nodes - 1)) % options.nodes
+        return PairAssignment(
+          primary: NodeID(UInt16(primary)), secondary: NodeID(UInt16(secondary)), standing: .inSync,
+          policy: options.replication.policy, egress: NodeID(UInt16(options.nodes)))
+      })
     build()
   }
 
   private func build() {
+    nodes = (0..<options.nodes).map { SimulatedNode(self, id: NodeID(UInt16($0)), pairs: options.pairs) }
     for pair in 0..<options.pairs {
-      let node = random.below(options.nodes)
-      let other = (node + 1 + random.below(options.nodes - 1)) % options.nodes
-      let primary = PrimaryActor(self, index: actors.count, pair: pair, node: node)
-      actors.append(primary)
-      primaries.append(primary)
-      let secondary = SecondaryActor(self, index: actors.count, pair: pair, node: other)
-      actors.append(secondary)
-      secondaries.append(secondary)
-      links.append(ControlLink(self, pair: pair, primary: primary, secondary: secondary))
-      primaryPaths.append(PacketPath(index: 3 * pair, to: .primary, pair: pair))
-      secondaryPaths.append(PacketPath(index: 3 * pair + 1, to: .secondary, pair: pair))
-      releasePaths.append(PacketPath(index: 3 * pair + 2, to: .egress, pair: pair))
+      primaryPaths.append(PacketPath(to: .primary, pair: pair))
+      secondaryPaths.append(PacketPath(to: .secondary, pair: pair))
+      releasePaths.append(PacketPath(to: .egress, pair: pair))
+      makePair(pair)
     }
     egress = EgressActor(self, index: actors.count)
-    actors.append(egress)
+    add(egress)
     for unit in 0..<options.units {
       let keys = (0..<options.keys).filter { $0 % options.units == unit }
       let stamper = StamperActor(
         self, index: actors.count, unit: unit, keys: keys, packets: options.packets / options.units + 1)
-      actors.append(stamper)
+      add(stamper)
       stampers.append(stamper)
     }
-    turns = [Turn](repeating: Turn(), count: actors.count)
+    notices = [Fifo<(pair: Int, assignment: PairAssignment)>](repeating: Fifo(), count: options.nodes + options.units)
+  }
+
+  func add(_ actor: any Actor) {
+    actors.append(actor)
+    turns.append(Turn())
+    wake(actor.index)
   }
 
   // MARK: the run
 
   func run() {
-    for link in links { link.dial(after: random.below(options.controlLatency)) }
-    for actor in actors { wake(actor.index) }
     events.add(.fault, at: random.around(options.faultInterval), target: 0)
     // Faults last as long as the packets, and then some.
     let length = UInt64(options.packets / options.units / options.burst + 1) * options.burstGap * 2
@@ -100,27 +117,33 @@ public final class Simulation {
       handle(event)
     }
     if violation == nil { checkPacketMemory(atEnd: true) }
+    // Links and replicas know each other.
+    for link in links { link.close() }
   }
 
   private func handle(_ event: Event) {
     let target = Int(event.target)
     switch event.kind {
     case .poll: poll(target)
-    case .arrival: arrive(target, Packet(bitPattern: UInt(event.payload))!)
+    case .arrival: arrive(target)
     case .pump: links[target].pump()
     case .message: links[target].deliver(event.payload)
     case .linkEnds: links[target].end(event.payload)
     case .linkOpens: links[target].open(event.payload)
     case .closeNotice: stampers[target].closeCommitted(UInt32(event.payload))
-    case .acknowledgement: primaries[target].acknowledged = max(primaries[target].acknowledged, event.payload)
+    case .acknowledgement: (actors[target] as? PrimaryActor)?.acknowledge(event.payload)
     case .fault: strike()
+    case .suspicion: suspect(target)
+    case .repairMap: repairMap(target)
+    case .mapNotice: learn(target)
+    case .restart: nodes[target].restart()
     case .heal: heal()
     case .check: lookForTheEnd()
     }
   }
 
   private func poll(_ index: Int) {
-    guard turns[index].due == now else { return }
+    guard turns[index].due == now, !actors[index].isGone else { return }
     if now < turns[index].stalledUntil { return schedule(index, turns[index].stalledUntil) }
     let moved = actors[index].poll()
     // A stage that finds nothing looks less and less often: only the run's speed depends on it.
@@ -137,46 +160,21 @@ public final class Simulation {
   /// Something has come for the actor.
   func wake(_ index: Int) {
     let due = now + 1 + random.below(options.pollInterval)
-    guard turns[index].due < now || turns[index].due > due || now == 0 else { return }
+    guard turns[index].due <= now || turns[index].due > due else { return }
     turns[index].idle = 0
     schedule(index, max(due, turns[index].stalledUntil))
   }
 
-  // MARK: faults
-
-  private func strike() {
-    guard hasFaults else { return }
-    let kinds: [Fault] = [.cut, .oneWayDead, .slowLink, .stall, .clockStep]
-    let fault = random.oneOf(kinds)
-    if options.faults.contains(fault) {
-      occurrences.note(fault)
-      let link = links[random.below(links.count)]
-      let time = random.around(options.faultInterval)
-      switch fault {
-      case .cut: link.end(link.number)
-      case .oneWayDead: link.die(random.oneIn(2) ? .toPrimary : .toSecondary, for: time)
-      case .slowLink: link.slowDown(for: time)
-      case .stall:
-        let index = random.below(actors.count)
-        turns[index].stalledUntil = now + time
-        trace("\(actors[index].name): stands still for \(time) ns")
-      default:
-        let stamper = stampers[random.below(stampers.count)]
-        let step = Int64(random.around(options.faultInterval))
-        stamper.clockOffset = max(0, stamper.clockOffset + (random.oneIn(2) ? step : -step))
-        trace("\(stamper.name): clock offset \(stamper.clockOffset) ns")
-      }
-    }
-    events.add(.fault, at: now + 1 + random.around(options.faultInterval / 4), target: 0)
-  }
+  // MARK: the end
 
   private func heal() {
     hasFaults = false
     trace("--- no more faults")
-    for index in turns.indices {
+    for index in turns.indices where !actors[index].isGone {
       turns[index].stalledUntil = 0
       wake(index)
     }
+    for node in nodes { node.restart() }
     progress.since = now
     events.add(.check, at: now + options.patience / 64, target: 0)
   }
@@ -197,18 +195,25 @@ public final class Simulation {
 
   private var progressSum: UInt64 {
     var sum = UInt64(stamped + transmitted) &+ UInt64(stampers.reduce(0) { $0 + $1.remaining + $1.occupied })
-    for primary in primaries { sum &+= primary.replica.counters.stateClocksApplied &+ primary.replica.counters.batchesVoted }
+    for pair in 0..<options.pairs {
+      sum &+= UInt64(map[pair].epoch)
+      guard let primary = primary(pair) else { continue }
+      sum &+= primary.replica.counters.stateClocksApplied &+ primary.replica.counters.batchesVoted
+    }
     return sum
   }
 
   private var isAtRest: Bool {
-    guard packets.live == 0, stampers.allSatisfy({ $0.remaining == 0 }), egress.isIdle else { return false }
+    guard packets.live == 0, stampers.allSatisfy({ $0.remaining == 0 }), egress.isIdle,
+      notices.allSatisfy(\.isEmpty)
+    else { return false }
     for pair in 0..<options.pairs {
-      let primary = primaries[pair]
-      guard primary.replica.isQuiescent, primary.input.isEmpty, primary.prepares.isDrained, primary.commits.isDrained,
-        secondaries[pair].replica.isQuiescent, secondaries[pair].input.isEmpty, secondaries[pair].outbox.isEmpty,
-        links[pair].isIdle
-      else { return false }
+      guard let primary = primary(pair), primary.replica.isQuiescent, primary.input.isEmpty else { return false }
+      if let secondary = secondary(pair) {
+        guard secondary.replica.isQuiescent, secondary.input.isEmpty, secondary.link?.isIdle ?? false else { return false }
+      } else if map[pair].standing != .none {
+        return false
+      }
     }
     return true
   }

@@ -60,6 +60,7 @@ public struct SimulationOptions: Sendable {
     let habit = random.below(8)
     for fault in Fault.allCases where habit > 2 && random.oneIn(habit < 6 ? 4 : 2) { faults.set(fault, true) }
     if habit == 1 || habit == 2 { faults.set(random.oneOf(Fault.allCases), true) }
+    faults.set(.loss, false)
     packetFaults = random.oneOf([3, 10, 30, 100])
     faultInterval = UInt64(random.oneOf([10_000, 40_000, 150_000]))
     interruption = random.oneOf([0, 2, 6])
@@ -68,7 +69,7 @@ public struct SimulationOptions: Sendable {
   private mutating func drawTopology(_ random: inout SeededGenerator) {
     units = random.oneOf([1, 1, 2, 3])
     pairs = random.oneOf([1, 1, 1, 2, 3])
-    nodes = 2 + random.below(3)
+    nodes = 2 + random.below(4)
     slotsPerUnit = random.oneOf([4, 8, 16, 16])
     keys = 1 + random.below(random.oneOf([3, 8, 24]))
     packets = 20 + random.below(random.oneOf([60, 200, 500]))
@@ -88,6 +89,9 @@ public struct SimulationOptions: Sendable {
     pair.dryWindow = 1 + random.below(pair.window)
     pair.flushInterval = UInt64(random.oneOf([1_000, 5_000, 30_000]))
     pair.stateClockPackets = random.oneOf([1, 1 + random.below(64), 256])
+    pair.policy = .release
+    pair.acknowledgeTimeout = UInt64(random.oneOf([20_000, 50_000, 200_000]))
+    pair.snapshotChunk = random.oneOf([1, 3, 16])
     pair.stateClockInterval = UInt64(random.oneOf([1_000, 10_000, 60_000]))
     let isTight = faults.contains(.smallRings)
     pair.pending = isTight ? random.oneOf([1, 2, 4, 8]) : random.oneOf([16, 64])

@@ -1,0 +1,108 @@
+import DEFTCore
+
+/// What a node does for one pair.
+enum Role {
+  case none
+  case primary(PrimaryActor)
+  case secondary(SecondaryActor)
+
+  var actor: (any ReplicaActor)? {
+    switch self {
+    case .none: nil
+    case .primary(let actor): actor
+    case .secondary(let actor): actor
+    }
+  }
+}
+
+/// A node of the cluster: what fails as a whole. Acts on what it learns of the map, in order, at its own time.
+final class SimulatedNode {
+  unowned let simulation: Simulation
+  let id: NodeID
+  private(set) var isAlive = true
+  /// By pair.
+  var roles: [Role]
+  var holder: Holder { Int(id.rawValue) + 1 }
+
+  init(_ simulation: Simulation, id: NodeID, pairs: Int) {
+    self.simulation = simulation
+    self.id = id
+    roles = [Role](repeating: .none, count: pairs)
+  }
+
+  /// Everything that it holds is gone.
+  func crash() {
+    guard isAlive else { return }
+    simulation.trace("\(id): crashes")
+    isAlive = false
+    for pair in roles.indices {
+      roles[pair].actor?.die()
+      roles[pair] = .none
+    }
+    simulation.packets.giveBackAll(of: holder)
+  }
+
+  /// It comes back with nothing.
+  func restart() {
+    guard !isAlive else { return }
+    simulation.trace("\(id): restarts")
+    isAlive = true
+  }
+
+  // MARK: the map
+
+  /// The node learns of a change.
+  ///
+  /// | role here | the map names it | does |
+  /// |---|---|---|
+  /// | primary | primary, no secondary | goes on alone |
+  /// | primary | primary, another secondary | begins a sync |
+  /// | primary | primary, secondary now in sync | needs its votes |
+  /// | primary | nothing or secondary | steps down |
+  /// | secondary | primary | promises the epoch and takes over |
+  /// | secondary | secondary, same epoch | – |
+  /// | secondary | nothing | is dismissed |
+  /// | none | secondary | begins with nothing |
+  func learn(_ assignment: PairAssignment, pair: Int) {
+    guard isAlive else { return }
+    simulation.trace("\(id): learns that pair \(pair) is \(assignment.text)")
+    switch roles[pair] {
+    case .primary(let actor):
+      guard assignment.epoch >= actor.epoch else { return }
+      guard assignment.primary == id else { return retire(pair, actor) }
+      actor.learn(assignment)
+    case .secondary(let actor):
+      guard assignment.epoch >= actor.epoch else { return }
+      if assignment.primary == id { return takeOver(pair, actor, assignment.epoch) }
+      if assignment.secondary != id || assignment.epoch != actor.epoch {
+        retire(pair, actor)
+        if assignment.secondary == id { begin(pair, assignment) }
+      }
+    case .none:
+      if assignment.secondary == id { begin(pair, assignment) }
+    }
+  }
+
+  /// The pair's primary here has learnt by a message that it is none any more.
+  func abandon(_ pair: Int) {
+    if case .primary(let actor) = roles[pair] { retire(pair, actor) }
+  }
+
+  private func retire(_ pair: Int, _ actor: any ReplicaActor) {
+    actor.stepDown()
+    roles[pair] = .none
+  }
+
+  private func takeOver(_ pair: Int, _ secondary: SecondaryActor, _ epoch: UInt32) {
+    let primary = simulation.makePrimary(takingOver: secondary, node: self, epoch: epoch)
+    roles[pair] = .primary(primary)
+  }
+
+  private func begin(_ pair: Int, _ assignment: PairAssignment) {
+    roles[pair] = .secondary(simulation.makeSecondary(pair: pair, node: self, epoch: assignment.epoch))
+  }
+}
+
+extension PairAssignment {
+  var text: String { "(\(primary), \(secondary.map { "\($0) \(standing)" } ?? "none"), epoch \(epoch))" }
+}

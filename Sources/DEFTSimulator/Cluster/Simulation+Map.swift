@@ -1,0 +1,135 @@
+import DEFTCore
+
+// Consensus and failure detection, as far as a pair's replicas see them: one map, changed by compare-and-set, which every
+// node and stamping unit learns in order and in its own time.
+extension Simulation {
+  /// The failure detector's word has come: the node is dead, as far as it knows.
+  func suspect(_ node: Int) {
+    let id = NodeID(UInt16(node))
+    suspected.remove(id)
+    for pair in 0..<options.pairs {
+      let assignment = map[pair]
+      if assignment.primary == id {
+        propose(.primaryFailed(), pair)
+      } else if assignment.secondary == id {
+        propose(.secondaryFailed, pair)
+      }
+    }
+  }
+
+  func propose(_ transition: MapTransition, _ pair: Int) {
+    let outcome = map.propose(transition, pair: pair, ifEpoch: map[pair].epoch)
+    trace("map: pair \(pair) \(transition): \(outcome), \(map[pair].text)")
+    guard case .accepted = outcome else { return }
+    for receiver in notices.indices {
+      let isEmpty = notices[receiver].isEmpty
+      notices[receiver].append((pair, map[pair]))
+      if isEmpty { scheduleNotice(receiver) }
+    }
+  }
+
+  private func scheduleNotice(_ receiver: Int) {
+    events.add(.mapNotice, at: now + 1 + random.around(options.controlLatency), target: receiver)
+  }
+
+  /// A node or a stamping unit learns of the next change.
+  func learn(_ receiver: Int) {
+    guard !notices[receiver].isEmpty else { return }
+    let (pair, assignment) = notices[receiver].removeFirst()
+    if !notices[receiver].isEmpty { scheduleNotice(receiver) }
+    if receiver < nodes.count {
+      nodes[receiver].learn(assignment, pair: pair)
+    } else {
+      stampers[receiver - nodes.count].learn(assignment, pair: pair)
+    }
+  }
+
+  /// Looks for a new secondary where there is none.
+  func repairMap(_ pair: Int) {}
+
+  // MARK: replicas
+
+  private func configuration(_ pair: Int, epoch: UInt32) -> ReplicationConfiguration {
+    var configuration = options.replication
+    configuration.pair = UInt16(pair)
+    configuration.epoch = epoch
+    return configuration
+  }
+
+  func makeLink(_ pair: Int) -> ControlLink {
+    let link = ControlLink(self, index: links.count, pair: pair)
+    links.append(link)
+    return link
+  }
+
+  /// The pair as it is at the beginning.
+  func makePair(_ pair: Int) {
+    let assignment = map[pair]
+    let link = makeLink(pair)
+    let replica = PrimaryActor.Replica(
+      function: options.function, configuration: configuration(pair, epoch: assignment.epoch), layout: layout,
+      prepares: SimulatedLogEnd(log: link.prepares), commits: SimulatedLogEnd(log: link.commits),
+      closeCapacity: options.units * options.slotsPerUnit, memory: arena.allocate)
+    let node = nodes[Int(assignment.primary.rawValue)]
+    let primary = PrimaryActor(
+      self, index: actors.count, pair: pair, node: node, mark: nextMark(pair), link: link, replica)
+    node.roles[pair] = .primary(primary)
+    add(primary)
+    let other = nodes[Int(assignment.secondary!.rawValue)]
+    let secondary = makeSecondary(pair: pair, node: other, epoch: assignment.epoch)
+    other.roles[pair] = .secondary(secondary)
+    link.join(primary, secondary)
+    link.dial(after: random.below(options.controlLatency))
+  }
+
+  private func nextMark(_ pair: Int) -> Int {
+    marks[pair] += 1
+    return marks[pair] - 1
+  }
+
+  func makeSecondary(pair: Int, node: SimulatedNode, epoch: UInt32) -> SecondaryActor {
+    let replica = SecondaryActor.Replica(
+      initialState: SimulatedFunction.initialState, configuration: configuration(pair, epoch: epoch), layout: layout,
+      memory: arena.allocate)
+    let actor = SecondaryActor(
+      self, index: actors.count, pair: pair, node: node, mark: nextMark(pair), epoch: epoch, replica)
+    add(actor)
+    return actor
+  }
+
+  func makePrimary(takingOver secondary: SecondaryActor, node: SimulatedNode, epoch: UInt32) -> PrimaryActor {
+    occurrences.note(.takeover)
+    trace("\(secondary.name): takes over, epoch \(epoch), \(secondary.replica.heldCount) copies")
+    // Nothing is written before a sync begins, which brings other logs.
+    let link = ControlLink(self, index: 0, pair: secondary.pair)
+    let input = secondary.input
+    let mark = secondary.mark
+    let replica = PrimaryActor.Replica(
+      takingOver: secondary.moveOut(), epoch: epoch, function: options.function,
+      prepares: SimulatedLogEnd(log: link.prepares), commits: SimulatedLogEnd(log: link.commits),
+      closeCapacity: options.units * options.slotsPerUnit, memory: arena.allocate)
+    let actor = PrimaryActor(
+      self, index: actors.count, pair: secondary.pair, node: node, mark: mark, link: nil, replica)
+    actor.input = input
+    add(actor)
+    return actor
+  }
+
+  // MARK: who is what, by the map
+
+  func primary(_ pair: Int) -> PrimaryActor? {
+    if case .primary(let actor) = nodes[Int(map[pair].primary.rawValue)].roles[pair] { return actor }
+    return nil
+  }
+  func secondary(_ pair: Int) -> SecondaryActor? {
+    guard let id = map[pair].secondary, case .secondary(let actor) = nodes[Int(id.rawValue)].roles[pair] else { return nil }
+    return actor
+  }
+  /// Whoever releases under that name, and lives.
+  func primary(_ pair: Int, stream: UInt32) -> PrimaryActor? {
+    for node in nodes {
+      if case .primary(let actor) = node.roles[pair], actor.stream == stream { return actor }
+    }
+    return nil
+  }
+}

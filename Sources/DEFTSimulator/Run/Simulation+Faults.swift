@@ -1,0 +1,74 @@
+import DEFTCore
+
+// What goes wrong, besides what packets suffer on their paths.
+extension Simulation {
+  private static let striking: [Fault] = [
+    .cut, .oneWayDead, .slowLink, .stall, .clockStep, .crash, .crash, .falseSuspicion, .restart,
+  ]
+
+  func strike() {
+    guard hasFaults else { return }
+    let fault = random.oneOf(Simulation.striking)
+    if options.faults.contains(fault), strike(fault, for: random.around(options.faultInterval)) { occurrences.note(fault) }
+    events.add(.fault, at: now + 1 + random.around(options.faultInterval / 4), target: 0)
+  }
+
+  /// False: it found nothing to strike.
+  private func strike(_ fault: Fault, for time: UInt64) -> Bool {
+    switch fault {
+    case .cut, .oneWayDead, .slowLink:
+      let link = links[random.below(links.count)]
+      guard link.isAlive else { return false }
+      switch fault {
+      case .cut: link.end(link.number)
+      case .oneWayDead: link.die(random.oneIn(2) ? .toPrimary : .toSecondary, for: time)
+      default: link.slowDown(for: time)
+      }
+    case .stall:
+      let index = random.below(actors.count)
+      guard !actors[index].isGone else { return false }
+      turns[index].stalledUntil = now + time
+      trace("\(actors[index].name): stands still for \(time) ns")
+    case .crash:
+      let node = nodes[random.below(nodes.count)]
+      guard node.isAlive, maySpare(node.id) else { return false }
+      node.crash()
+      noteSuspicion(node.id)
+    case .falseSuspicion:
+      let node = nodes[random.below(nodes.count)]
+      guard node.isAlive, maySpare(node.id) else { return false }
+      trace("\(node.id): is suspected, and lives")
+      noteSuspicion(node.id)
+    case .restart:
+      let node = nodes[random.below(nodes.count)]
+      guard !node.isAlive else { return false }
+      node.restart()
+    default:
+      let stamper = stampers[random.below(stampers.count)]
+      let step = Int64(random.around(options.faultInterval))
+      stamper.clockOffset = max(0, stamper.clockOffset + (random.oneIn(2) ? step : -step))
+      trace("\(stamper.name): clock offset \(stamper.clockOffset) ns")
+    }
+    return true
+  }
+
+  /// The failure model: of each pair one replica in sync remains, and what the map says of it has been learnt.
+  private func maySpare(_ node: NodeID) -> Bool {
+    guard notices.allSatisfy(\.isEmpty) else { return false }
+    for pair in 0..<options.pairs {
+      let assignment = map[pair]
+      let others = [assignment.primary, assignment.secondary].compactMap { $0 }.filter { $0 != node }
+      if assignment.primary == node || assignment.secondary == node {
+        guard assignment.standing == .inSync, marks[pair] < FlowHistory.replicas - 2 else { return false }
+      }
+      guard others.allSatisfy({ nodes[Int($0.rawValue)].isAlive && !suspected.contains($0) }) else { return false }
+    }
+    return true
+  }
+
+  private func noteSuspicion(_ node: NodeID) {
+    suspected.insert(node)
+    events.add(
+      .suspicion, at: now + 1 + random.below(options.controlLatency * 8), target: Int(node.rawValue))
+  }
+}
