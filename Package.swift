@@ -103,6 +103,8 @@ let package = Package(
       swiftSettings: swiftSettings),
     .testTarget(name: "WireTests", dependencies: ["DEFTWire", "TestSupport"], swiftSettings: swiftSettings),
     .testTarget(name: "CoreTests", dependencies: ["DEFTCore", "DEFTWire"], swiftSettings: swiftSettings),
+    .testTarget(
+      name: "SimulatorTests", dependencies: ["DEFTSimulator"], exclude: ["Scenarios"], swiftSettings: swiftSettings),
     .testTarget(name: "CaptureTests", dependencies: ["DEFTCapture"], swiftSettings: swiftSettings),
     .testTarget(
       name: "NetworkFunctionsTests", dependencies: ["NetworkFunctions", "DEFTWire", "DEFTCore", "TestSupport"],

@@ -27,6 +27,7 @@ final class PrimaryActor: ReplicaActor {
   /// Packets that egress has dealt with.
   var acknowledged: UInt64 = 0
   private(set) var isGone = false
+  private var isRetiring = false
   private var step = Step.messages
   private var isDry = false
 
@@ -55,21 +56,29 @@ final class PrimaryActor: ReplicaActor {
   func poll() -> Int {
     var moved = 0
     repeat {
-      switch step {
-      case .messages: moved += readMessages()
-      case .acknowledgement: moved += readAcknowledgement()
-      case .release: moved += release()
-      case .retransmit: moved += retransmit()
-      case .free: moved += free()
-      case .replay: moved += replay()
-      case .take: moved += take()
-      case .close: moved += close()
-      }
+      moved += perform(step)
       guard !isGone else { return moved }
       step = Step(rawValue: step.rawValue + 1) ?? .messages
       simulation.checkPrimaryBounds(self)
+      if isRetiring, step == .messages, simulation.random.oneIn(2) {
+        giveAllBack()
+        return moved
+      }
     } while step != .messages && !simulation.random.oneIn(simulation.options.interruption)
     return moved
+  }
+
+  func perform(_ step: Step) -> Int {
+    switch step {
+    case .messages: readMessages()
+    case .acknowledgement: readAcknowledgement()
+    case .release: release()
+    case .retransmit: retransmit()
+    case .free: free()
+    case .replay: replay()
+    case .take: take()
+    case .close: close()
+    }
   }
 
   // MARK: its life
@@ -92,10 +101,17 @@ final class PrimaryActor: ReplicaActor {
   }
 
   func stepDown() {
+    guard !isRetiring else { return }
     simulation.trace("\(name): steps down")
     simulation.occurrences.note(.steppedDown)
     link?.close()
     replica.stepDown()
+    isRetiring = true
+    simulation.wake(index)
+  }
+
+  /// What it still has goes back, a few turns after it has stepped down: till then it may do nothing that shows.
+  private func giveAllBack() {
     let released = simulation.burstBuffer.baseAddress!
     let kept = simulation.otherBuffer.baseAddress!
     while true {

@@ -84,16 +84,20 @@ final class SecondaryActor: ReplicaActor {
   func poll() -> Int {
     var moved = 0
     repeat {
-      switch step {
-      case .copies: moved += hold()
-      case .messages: moved += readMessages()
-      case .vote: moved += vote()
-      case .free: moved += free()
-      }
+      moved += perform(step)
       step = Step(rawValue: step.rawValue + 1) ?? .copies
       simulation.checkSecondaryBounds(self)
     } while step != .copies && !simulation.random.oneIn(simulation.options.interruption)
     return moved
+  }
+
+  func perform(_ step: Step) -> Int {
+    switch step {
+    case .copies: hold()
+    case .messages: readMessages()
+    case .vote: vote()
+    case .free: free()
+    }
   }
 
   // MARK: steps

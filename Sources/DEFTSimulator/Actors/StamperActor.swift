@@ -25,7 +25,7 @@ final class StamperActor: Actor {
     self.unit = unit
     self.keys = keys
     seed = simulation.random.next()
-    remaining = keys.isEmpty ? 0 : packets
+    remaining = keys.isEmpty || simulation.isDirected ? 0 : packets
     clockOffset = Int64(simulation.random.below(UInt64(100_000)))
     rules = (0..<simulation.options.pairs).map { simulation.map[$0] }
     stamper = StampingUnit(
@@ -53,9 +53,11 @@ final class StamperActor: Actor {
     return moved
   }
 
+  var credit: Int { simulation.leastCredit(rules) }
+
   private func sweep() -> Int {
     // A marker needs a credit like any packet, and which pair it goes to is not known before.
-    let capacity = min(4, simulation.leastCredit)
+    let capacity = min(4, credit)
     guard capacity > 0 else { return 0 }
     return withUnsafeTemporaryAllocation(of: ClockEntry.self, capacity: 4) { markers in
       let count = stamper.sweep(now: clock, into: markers.baseAddress!, capacity: capacity)
@@ -76,7 +78,7 @@ final class StamperActor: Actor {
     let frame = simulation.arena.allocate(SimulatedPacket.frameBytes, alignment: 8)
     var (key, layout) = SimulatedFrame.write(
       to: frame, key: keys[simulation.random.below(keys.count)], content: content, &simulation.random)
-    guard simulation.leastCredit > 0 else { return waitOrDrop(simulation.isPoolEmpty ? .poolEmpty : .noCredit) }
+    guard credit > 0 else { return waitOrDrop(simulation.isPoolEmpty ? .poolEmpty : .noCredit) }
     guard let record = stamper.table.find(&key, hash: key.hash(seed: seed)) else {
       return waitOrDrop(.noSlot, mustDrop: true)
     }
@@ -85,6 +87,19 @@ final class StamperActor: Actor {
     remaining -= 1
     simulation.send(PacketMetadata(time: clock, flowID: flowID, counter: counter, layout: layout), frame, rules)
     return true
+  }
+
+  /// A scenario's packet: of that connection, dropped by the NF or not. Returns its flow; nil: no room.
+  func stamp(_ number: Int, isDropped: Bool) -> UInt32? {
+    let content = simulation.random.next() | 0xff ^ (isDropped ? 0xff : 0)
+    let frame = simulation.arena.allocate(SimulatedPacket.frameBytes, alignment: 8)
+    var (key, layout) = SimulatedFrame.write(
+      to: frame, key: number, content: isDropped ? content & ~0xff : content, &simulation.random)
+    guard credit > 0, let record = stamper.table.find(&key, hash: key.hash(seed: seed)) else { return nil }
+    let flowID = record.pointee.flowID
+    let counter = stamper.take(record, now: clock)
+    simulation.send(PacketMetadata(time: clock, flowID: flowID, counter: counter, layout: layout), frame, rules)
+    return flowID
   }
 
   private func waitOrDrop(_ reason: Transition, mustDrop: Bool = false) -> Bool {

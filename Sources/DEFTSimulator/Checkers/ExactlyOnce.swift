@@ -11,6 +11,7 @@ extension Simulation {
       "egress lets out \(text(packet)); flow \(flow.flowID) has had \(flow.out), and \(due.map(String.init) ?? "none") is next"
     }
     trace("egress: transmits \(text(packet))")
+    if isDirected { flow.transmitted.append(packet.pointee.counter) }
     flow.out = packet.pointee.counter
     if !packet.pointee.layout.isCloseMarker { transmitted += 1 }
   }

@@ -64,13 +64,15 @@ extension Simulation {
   /// Why nothing moves any more.
   func stallReport() -> String {
     var text = "stamped \(stamped), to stamp \(stampers.reduce(0) { $0 + $1.remaining }), out \(transmitted), "
-    text += "\(packets.live) packets held, egress holds \(egress.chain.heldCount), credit \(leastCredit)"
+    text += "\(packets.live) packets held, egress holds \(egress.chain.heldCount), credit \(stampers.map(\.credit))"
     for pair in 0..<options.pairs {
       text += "; pair \(pair) \(map[pair].text)"
       if let actor = primary(pair) {
         text += ": input \(actor.input.count), room \(actor.replica.room), open \(actor.replica.openCount), in flight "
-        text += "\(actor.replica.batchesInFlight), pending \(actor.replica.pendingCount), acknowledged \(actor.acknowledged) "
-        text += "of \(actor.replica.releaseSequence), backlog \(actor.replica.backlogCount), quiescent \(actor.replica.isQuiescent)"
+        text +=
+          "\(actor.replica.batchesInFlight), pending \(actor.replica.pendingCount), acknowledged \(actor.acknowledged) "
+        text +=
+          "of \(actor.replica.releaseSequence), backlog \(actor.replica.backlogCount), quiescent \(actor.replica.isQuiescent)"
       }
       if let actor = secondary(pair) {
         text += "; secondary: input \(actor.input.count), held \(actor.replica.heldCount), pending "

@@ -56,6 +56,7 @@ extension Simulation {
     guard let flow = flow(packet.pointee.flowID) else {
       return fail(.releasedBeforeVote, "\(actor.name) releases \(text(packet)), a flow that was never stamped")
     }
+    if isDirected { flow.released.append(packet.pointee.counter) }
     let isVoted = packet.pointee.counter < flow.votedNext
     if !isVoted, mayReleaseUnvoted(actor) { return occurrences.note(.unprotected) }
     require(isVoted, .releasedBeforeVote) {

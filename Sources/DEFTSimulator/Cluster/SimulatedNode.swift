@@ -22,6 +22,8 @@ final class SimulatedNode {
   private(set) var isAlive = true
   /// By pair.
   var roles: [Role]
+  /// Replicas that have no part any more and may still have something to give back.
+  private var retiring: [any ReplicaActor] = []
   var holder: Holder { Int(id.rawValue) + 1 }
 
   init(_ simulation: Simulation, id: NodeID, pairs: Int) {
@@ -39,6 +41,8 @@ final class SimulatedNode {
       roles[pair].actor?.die()
       roles[pair] = .none
     }
+    for actor in retiring { actor.die() }
+    retiring = []
     simulation.packets.giveBackAll(of: holder)
   }
 
@@ -90,6 +94,7 @@ final class SimulatedNode {
 
   private func retire(_ pair: Int, _ actor: any ReplicaActor) {
     actor.stepDown()
+    retiring.append(actor)
     roles[pair] = .none
   }
 

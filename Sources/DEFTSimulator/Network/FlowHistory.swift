@@ -26,6 +26,9 @@ final class FlowHistory {
   private var points: [Point] = []
   /// The last counter that egress let out.
   var out: UInt32 = 0
+  /// What egress let out, and what primaries released, close markers among them, for scenarios.
+  var transmitted: [UInt32] = []
+  var released: [UInt32] = []
   /// Counters below these have been voted for, and were in a state clock that the secondary applied.
   var votedNext: UInt32 = 1
   var appliedNext: UInt32 = 1

@@ -55,6 +55,14 @@ struct EventQueue {
     x.time != y.time ? x.time < y.time : x.order < y.order
   }
 
+  /// Takes out the events that `isWanted` names, in order.
+  mutating func take(_ isWanted: (Event) -> Bool) -> [Event] {
+    let taken = heap.filter(isWanted).sorted(by: EventQueue.isBefore)
+    let rest = heap.filter { !isWanted($0) }.sorted(by: EventQueue.isBefore)
+    heap = rest
+    return taken
+  }
+
   mutating func add(_ kind: Event.Kind, at time: UInt64, target: Int, payload: UInt64 = 0) {
     let event = Event(time: time, order: nextOrder, kind: kind, target: UInt16(target), payload: payload)
     nextOrder &+= 1

@@ -19,15 +19,17 @@ extension Simulation {
   /// Not enough for a packet, its copy and a double of each.
   var isPoolEmpty: Bool { options.pool - packets.live < 4 }
 
-  /// Packets that may be stamped now, wherever they go (R17).
-  var leastCredit: Int {
+  /// Packets that may be stamped now, wherever they go by what the unit knows of the map (R17).
+  func leastCredit(_ rules: [PairAssignment]) -> Int {
     var least = isPoolEmpty ? 0 : Int.max
     for pair in 0..<options.pairs {
       var waiting = primaryPaths[pair].inFlight
-      if let actor = nodes[Int(map[pair].primary.rawValue)].roles[pair].actor { waiting += actor.input.count }
+      if let actor = nodes[Int(rules[pair].primary.rawValue)].roles[pair].actor { waiting += actor.input.count }
       least = min(least, options.inputBuffer - waiting)
       waiting = secondaryPaths[pair].inFlight
-      if let id = map[pair].secondary, let actor = nodes[Int(id.rawValue)].roles[pair].actor { waiting += actor.input.count }
+      if let id = rules[pair].secondary, let actor = nodes[Int(id.rawValue)].roles[pair].actor {
+        waiting += actor.input.count
+      }
       least = min(least, options.inputBuffer - waiting)
     }
     return least
@@ -106,6 +108,19 @@ extension Simulation {
     events.add(.arrival, at: due + late, target: place)
   }
 
+  /// A scenario loses a packet.
+  func lose(_ place: Int) {
+    let flight = flights[place]
+    freeFlights.append(place)
+    switch flight.destination {
+    case .primary: primaryPaths[flight.pair].inFlight -= 1
+    case .secondary: secondaryPaths[flight.pair].inFlight -= 1
+    case .egress: releasePaths[flight.pair].inFlight -= 1
+    }
+    trace("\(text(flight.packet)) is lost on its way to \(flight.destination)")
+    giveBack(flight.packet, 0, flight.references, "a path")
+  }
+
   /// A packet comes out of a path.
   func arrive(_ place: Int) {
     let flight = flights[place]
@@ -135,7 +150,9 @@ extension Simulation {
 
   /// A released packet, and with it egress's reference.
   func sendToEgress(_ packet: Packet, _ tag: ReleaseTag, from holder: Holder) {
-    require(packets.move(packet, from: holder, to: 0, 1), .packetMemory) { "\(text(packet)) is released without a reference" }
+    require(packets.move(packet, from: holder, to: 0, 1), .packetMemory) {
+      "\(text(packet)) is released without a reference"
+    }
     let pair = Int(tag.pair)
     send(Flight(packet: packet, pair: pair, references: 1, destination: .egress, node: 0, tag: tag), &releasePaths[pair])
   }

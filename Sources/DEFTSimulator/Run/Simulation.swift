@@ -22,6 +22,8 @@ public final class Simulation {
 
   var actors: [any Actor] = []
   var turns: [Turn] = []
+  /// A scenario says what happens: nothing does by itself.
+  let isDirected: Bool
   private(set) var stampers: [StamperActor] = []
   var nodes: [SimulatedNode] = []
   var links: [ControlLink] = []
@@ -51,8 +53,11 @@ public final class Simulation {
   private var progress = (sum: UInt64(0), since: UInt64(0))
   private var isDone = false
 
-  init(_ options: SimulationOptions, arena: SimulationArena, print: ((String) -> Void)? = nil) {
+  init(
+    _ options: SimulationOptions, arena: SimulationArena, isDirected: Bool = false, print: ((String) -> Void)? = nil
+  ) {
     self.options = options
+    self.isDirected = isDirected
     self.arena = arena
     self.print = print
     packets = PacketMemory(arena)
@@ -67,10 +72,14 @@ public final class Simulation {
     otherBuffer = burst()
     marks = [Int](repeating: 0, count: options.pairs)
     var random = random
+    func place() -> (Int, Int) {
+      if isDirected { return (0, 1) }
+      let primary = random.below(options.nodes)
+      return (primary, (primary + 1 + random.below(options.nodes - 1)) % options.nodes)
+    }
     map = ClusterMap(
       pairs: (0..<options.pairs).map { _ in
-        let primary = random.below(options.nodes)
-        let secondary = (primary + 1 + random.below(options.nodes - 1)) % options.nodes
+        let (primary, secondary) = place()
         return PairAssignment(
           primary: NodeID(UInt16(primary)), secondary: NodeID(UInt16(secondary)), standing: .inSync,
           policy: options.replication.policy, egress: NodeID(UInt16(options.nodes)))
@@ -117,11 +126,39 @@ public final class Simulation {
       handle(event)
     }
     if violation == nil { checkPacketMemory(atEnd: true) }
+    finish()
+  }
+
+  /// Everything goes on by itself for a while.
+  func run(until end: UInt64) {
+    for index in actors.indices where !actors[index].isGone { wake(index) }
+    while violation == nil, let event = events.next() {
+      guard event.time <= end else {
+        events.add(event.kind, at: event.time, target: Int(event.target), payload: event.payload)
+        break
+      }
+      now = max(now, event.time)
+      handle(event)
+    }
+    now = max(now, end)
+  }
+
+  /// Nothing fails any more, and everything goes on by itself until it has come to its end.
+  func settle() {
+    heal()
+    while violation == nil, !isDone, let event = events.next() {
+      now = max(now, event.time)
+      handle(event)
+    }
+    if violation == nil { checkPacketMemory(atEnd: true) }
+  }
+
+  func finish() {
     // Links and replicas know each other.
     for link in links { link.close() }
   }
 
-  private func handle(_ event: Event) {
+  func handle(_ event: Event) {
     let target = Int(event.target)
     switch event.kind {
     case .poll: poll(target)

@@ -13,6 +13,12 @@ func has(_ flag: String) -> Bool { CommandLine.arguments.contains(flag) }
   _ = write(1, bytes, bytes.count)
 }
 
+func readLine(from file: UnsafeMutablePointer<FILE>) -> String? {
+  var buffer = [UInt8](repeating: 0, count: 1024)
+  guard fgets(&buffer, 1024, file) != nil else { return nil }
+  return String(decoding: buffer.prefix { $0 != 0 }, as: UTF8.self)
+}
+
 // A failed precondition ends the process: it says which seeds were under way.
 for number in [SIGILL, SIGTRAP, SIGSEGV, SIGABRT, SIGBUS] {
   signal(number) { _ in
@@ -21,6 +27,20 @@ for number in [SIGILL, SIGTRAP, SIGSEGV, SIGABRT, SIGBUS] {
     }
     _exit(2)
   }
+}
+
+if let place = CommandLine.arguments.firstIndex(of: "--scenario") {
+  var failures = 0
+  for path in CommandLine.arguments[(place + 1)...] where path.hasSuffix(".txt") {
+    guard let file = fopen(path, "r") else { exit(1) }
+    var text = ""
+    while let line = readLine(from: file) { text += line }
+    if let problem = Scenario.run(text, print: has("--trace") ? { say($0) } : nil) {
+      say("FAILED scenario \(path): \(problem)")
+      failures += 1
+    }
+  }
+  exit(failures == 0 ? 0 : 1)
 }
 
 if let seed = option("--seed") {
