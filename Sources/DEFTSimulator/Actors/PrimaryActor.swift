@@ -5,7 +5,7 @@ import DEFTWire
 /// one goes on there.
 final class PrimaryActor: ReplicaActor {
   typealias Replica = PrimaryReplica<SimulatedFunction, SimulatedStorage, SimulatedLogEnd>
-  enum Step: Int, CaseIterable { case messages, acknowledgement, release, retransmit, free, replay, take, close }
+  enum Step: Int, CaseIterable { case messages, acknowledgement, release, retransmit, free, replay, take, close, sync }
 
   unowned let simulation: Simulation
   let index: Int
@@ -30,6 +30,14 @@ final class PrimaryActor: ReplicaActor {
   private var isRetiring = false
   private var step = Step.messages
   private var isDry = false
+  /// The sync that the map wants and that has not begun.
+  private var wantedSync: PairAssignment?
+  private var isDrained = false
+  /// Packets taken from the input, and how many must have been before what was in it is through.
+  private var taken: UInt64 = 0
+  private var drainMark: UInt64?
+  /// Packets passed before the sync began: they go without the vote of one that begins only then.
+  private(set) var passedBeforeSync: UInt64 = 0
 
   var name: String { "primary \(pair) on \(node.id)" }
   var epoch: UInt32 { replica.configuration.epoch }
@@ -78,6 +86,7 @@ final class PrimaryActor: ReplicaActor {
     case .replay: replay()
     case .take: take()
     case .close: close()
+    case .sync: sync()
     }
   }
 
@@ -88,8 +97,58 @@ final class PrimaryActor: ReplicaActor {
     if assignment.epoch > epoch, assignment.secondary == nil {
       link?.close()
       link = nil
-      simulation.occurrences.note(.alone)
+      wantedSync = nil
+      // It may have learnt of the secondary that failed without having begun the sync.
+      guard replica.standing != .none else { return }
+      simulation.occurrences.note(replica.standing == .syncing ? .aloneWhileSyncing : .alone)
       replica.secondaryFailed(epoch: assignment.epoch)
+    } else if assignment.epoch > epoch {
+      wantedSync = assignment
+      simulation.wake(index)
+    } else if assignment.standing == .inSync, replica.standing == .syncing {
+      simulation.trace("\(name): is protected")
+      simulation.occurrences.note(.synced)
+      replica.becomeProtected()
+    }
+  }
+
+  /// Begins the sync that the map wants as soon as it may, and goes on with one.
+  private func sync() -> Int {
+    if let wanted = wantedSync, replica.maySync {
+      wantedSync = nil
+      let link = simulation.link(pair, epoch: wanted.epoch)
+      simulation.trace("\(name): begins to sync \(wanted.secondary!)")
+      simulation.occurrences.note(.syncBegun)
+      let counters = replica.counters
+      passedBeforeSync = counters.processed - counters.droppedByFunction + counters.closeMarkers
+      replica.beginSync(
+        epoch: wanted.epoch, prepares: SimulatedLogEnd(log: link.prepares), commits: SimulatedLogEnd(log: link.commits),
+        now: simulation.now)
+      self.link = link
+      link.join(self)
+      isDrained = false
+      drainMark = nil
+    }
+    guard replica.isSyncing else { return 0 }
+    lookForDrain()
+    var moved = 0
+    if replica.continueSync(now: simulation.now) {
+      link?.ring()
+      moved = 1
+    }
+    if replica.isSyncComplete, simulation.map[pair].epoch == epoch, simulation.map[pair].standing == .syncing {
+      simulation.propose(.syncFinished, pair)
+    }
+    return moved
+  }
+
+  /// Everything that was stamped before the units knew of the new secondary has come in and been taken.
+  private func lookForDrain() {
+    guard !isDrained else { return }
+    if drainMark == nil, simulation.isDrained(pair, epoch: epoch) { drainMark = taken + UInt64(input.count) }
+    if let drainMark, taken >= drainMark {
+      isDrained = true
+      replica.drained()
     }
   }
 
@@ -130,8 +189,9 @@ final class PrimaryActor: ReplicaActor {
     var count = 0
     while !inbox.isEmpty {
       let message = inbox.removeFirst()
-      let answer = Answer(message)
-      simulation.trace("\(name): told voted \(answer.voted) applied \(answer.applied)")
+      if let answer = Answer(message) {
+        simulation.trace("\(name): told voted \(answer.voted) applied \(answer.applied)")
+      }
       if replica.receive(message) {
         simulation.occurrences.note(.resumed)
         link?.ring()
@@ -155,7 +215,7 @@ final class PrimaryActor: ReplicaActor {
     let first = replica.releaseSequence
     let count = replica.release(into: packets, capacity: room)
     for i in 0..<count {
-      simulation.checkReleased(packets[i], by: self)
+      simulation.checkReleased(packets[i], first + UInt64(i), by: self)
       simulation.sendToEgress(packets[i], tag(first + UInt64(i)), from: node.holder)
     }
     return count
@@ -220,6 +280,7 @@ final class PrimaryActor: ReplicaActor {
     let packets = simulation.burstBuffer.baseAddress!
     let count = min(room, input.count)
     for i in 0..<count { packets[i] = input.removeFirst() }
+    taken += UInt64(count)
     if count > 0 { take(packets, count) }
     return count
   }

@@ -17,7 +17,7 @@ final class SecondaryActor: ReplicaActor {
     _read { yield storage.pointee }
     _modify { yield &storage.pointee }
   }
-  var link: ControlLink?
+  let link: ControlLink?
   var input = Fifo<Packet>()
   var inbox = Fifo<UnsafeRawBufferPointer>()
   /// Votes for the control thread.
@@ -32,11 +32,15 @@ final class SecondaryActor: ReplicaActor {
 
   var name: String { "secondary \(pair) on \(node.id)" }
   let epoch: UInt32
+  /// By the map it is in sync: its votes count.
+  private(set) var isCounted: Bool
+  /// What it has voted for before that.
+  private(set) var early: [UInt32: UInt32] = [:]
   var referencesPerPacket: Int { 1 }
 
   init(
     _ simulation: Simulation, index: Int, pair: Int, node: SimulatedNode, mark: Int, epoch: UInt32,
-    _ replica: consuming Replica
+    link: ControlLink, _ replica: consuming Replica
   ) {
     self.simulation = simulation
     self.index = index
@@ -44,6 +48,8 @@ final class SecondaryActor: ReplicaActor {
     self.node = node
     self.mark = mark
     self.epoch = epoch
+    self.link = link
+    isCounted = !replica.isSyncing
     storage.initialize(to: replica)
   }
   deinit {
@@ -52,6 +58,19 @@ final class SecondaryActor: ReplicaActor {
   }
 
   // MARK: its life
+
+  /// The map says that it is in sync; it will learn so.
+  func countVotes() {
+    isCounted = true
+    for (flowID, next) in early { simulation.noteVoted(flowID, next) }
+    early = [:]
+  }
+  func noteEarly(_ entry: ClockEntry) { early[entry.flowID] = max(early[entry.flowID] ?? 0, entry.next) }
+
+  func becomeInSync() {
+    simulation.trace("\(name): is in sync")
+    if replica.isSyncing { replica.becomeInSync() }
+  }
 
   func die() {
     isGone = true
@@ -146,10 +165,14 @@ final class SecondaryActor: ReplicaActor {
 
   private func received(_ message: UnsafeRawBufferPointer, appliedBefore: UInt64) {
     let header = ControlMessageHeader(reading: message.baseAddress!)
-    if header.kind == ControlMessageHeader.Kind.prepare.rawValue { clocks.append((header.batch, message)) }
+    switch ControlMessageHeader.Kind(rawValue: header.kind) {
+    case .prepare: clocks.append((header.batch, message))
+    case .base, .baseEnd: simulation.noteBase(message, by: self)
+    default: break
+    }
     guard replica.appliedBatch != appliedBefore else { return }
     simulation.trace("\(name): applies \(header.batch)")
-    simulation.noteApplied(message)
+    simulation.noteApplied(message, by: self)
   }
 
   private func vote() -> Int {
@@ -163,6 +186,12 @@ final class SecondaryActor: ReplicaActor {
   }
 
   private func tell() -> Int {
+    if replica.syncedIsDue, outbox.count < simulation.options.inbox {
+      let bytes = simulation.arena.allocate(ControlMessageHeader.byteCount, alignment: 8)
+      replica.writeSynced(to: bytes)
+      outbox.append(UnsafeRawBufferPointer(start: bytes, count: ControlMessageHeader.byteCount))
+      link?.ring()
+    }
     guard told != (replica.votedBatch, replica.appliedBatch), outbox.count < simulation.options.inbox else { return 0 }
     told = (replica.votedBatch, replica.appliedBatch)
     outbox.append(message(.vote, voted: told.voted, applied: told.applied))

@@ -114,6 +114,8 @@ final class StamperActor: Actor {
     rules[pair] = assignment
   }
 
+  func knows(_ pair: Int, epoch: UInt32) -> Bool { rules[pair].epoch >= epoch }
+
   func closeCommitted(_ flowID: UInt32) {
     // After a change of primary it may be said twice.
     let isKnown = stamper.closeCommitted(flowID)

@@ -30,11 +30,28 @@ extension Simulation {
     }
   }
 
-  func noteApplied(_ message: UnsafeRawBufferPointer) {
+  /// A part of a snapshot: each entry is a run of exactly the packets below its `next` (R9).
+  func noteBase(_ message: UnsafeRawBufferPointer, by actor: SecondaryActor) {
+    trace("\(actor.name): part \(ControlMessageHeader(reading: message.baseAddress!).batch) of the snapshot")
+    forEachState(message) { entry, bytes in
+      guard let flow = flow(entry.flowID), let point = flow.point(before: entry.next, options.function) else {
+        return fail(.stateClock, "a snapshot has flow \(entry.flowID) next \(entry.next), which was never stamped")
+      }
+      let state = bytes.loadUnaligned(as: SimulatedFunction.State.self)
+      require(point.state == state && point.lastPassed == entry.lastPassed, .stateClock) {
+        "a snapshot says of flow \(entry.flowID) \(entry) \(state), which should be \(point)"
+      }
+      flow.holdAll(below: entry.next, actor.mark)
+      flow.appliedNext = max(flow.appliedNext, entry.next)
+    }
+  }
+
+  func noteApplied(_ message: UnsafeRawBufferPointer, by actor: SecondaryActor) {
     forEachState(message) { entry, _ in
       guard let flow = flow(entry.flowID) else { return }
-      require(entry.next <= flow.votedNext, .stateClock) {
-        "flow \(entry.flowID) next \(entry.next) is applied, votes cover what is below \(flow.votedNext)"
+      let voted = max(flow.votedNext, actor.early[entry.flowID] ?? 0)
+      require(entry.next <= voted, .stateClock) {
+        "flow \(entry.flowID) next \(entry.next) is applied, votes cover what is below \(voted)"
       }
       flow.appliedNext = max(flow.appliedNext, entry.next)
     }
@@ -44,7 +61,8 @@ extension Simulation {
   func checkFreed(_ packet: Packet, isDropped: Bool, by actor: PrimaryActor) {
     guard let flow = flow(packet.pointee.flowID) else { return fail(.packetMemory, "\(text(packet)) is freed") }
     let counter = packet.pointee.counter
-    let isDecided = counter < flow.votedNext || mayReleaseUnvoted(actor)
+    // What was released without a vote is freed when egress has it.
+    let isDecided = counter < flow.votedNext || map[actor.pair].epoch > 1
     require(isDecided && (isDropped || counter <= flow.out), .freedTooEarly) {
       "\(actor.name) frees \(text(packet)); \(flow.out) is out, votes cover what is below \(flow.votedNext)"
     }

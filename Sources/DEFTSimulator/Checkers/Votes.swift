@@ -25,6 +25,8 @@ extension Simulation {
   func checkPrepare(_ message: UnsafeRawBufferPointer, by actor: PrimaryActor) {
     let header = ControlMessageHeader(reading: message.baseAddress!)
     require(header.defect() == nil && Int(header.length) == message.count, .packetClock) { "a malformed prepare \(header)" }
+    // Parts of a snapshot go the same way (R9).
+    guard header.kind == ControlMessageHeader.Kind.prepare.rawValue else { return }
     trace("\(actor.name): prepare \(header.batch), \(header.count) flows")
     forEachClockEntry(message) { entry in
       guard let flow = flow(entry.flowID) else {
@@ -45,28 +47,44 @@ extension Simulation {
         require(flow.firstNotHeld(actor.mark) >= entry.next, .voteWithoutPackets) {
           "\(actor.name) votes for batch \(clock.batch) without (\(entry.flowID), \(flow.firstNotHeld(actor.mark)))"
         }
-        flow.votedNext = max(flow.votedNext, entry.next)
+        if actor.isCounted { flow.votedNext = max(flow.votedNext, entry.next) } else { actor.noteEarly(entry) }
       }
     }
     require(actor.clocks.first?.batch != batch, .messages) { "a vote for a batch that was not prepared" }
   }
 
-  func checkReleased(_ packet: Packet, by actor: PrimaryActor) {
+  func checkReleased(_ packet: Packet, _ sequence: UInt64, by actor: PrimaryActor) {
     trace("\(actor.name): releases \(text(packet))")
     guard let flow = flow(packet.pointee.flowID) else {
       return fail(.releasedBeforeVote, "\(actor.name) releases \(text(packet)), a flow that was never stamped")
     }
     if isDirected { flow.released.append(packet.pointee.counter) }
     let isVoted = packet.pointee.counter < flow.votedNext
-    if !isVoted, mayReleaseUnvoted(actor) { return occurrences.note(.unprotected) }
+    if !isVoted, mayReleaseUnvoted(actor) || isExcused(packet, sequence, actor) { return occurrences.note(.unprotected) }
     require(isVoted, .releasedBeforeVote) {
       "\(actor.name) releases \(text(packet)); votes cover what is below \(flow.votedNext)"
     }
   }
 
+  /// While a secondary syncs under `hold`: what its failed predecessor had not voted for goes when the sync begins; and what
+  /// it has voted for itself goes if the primary has no room left otherwise. Both are counted.
+  private func isExcused(_ packet: Packet, _ sequence: UInt64, _ actor: PrimaryActor) -> Bool {
+    guard map[actor.pair].primary == actor.node.id, map[actor.pair].epoch == actor.epoch else { return false }
+    if sequence < actor.passedBeforeSync { return true }
+    guard let early = actor.link?.secondary?.early[packet.pointee.flowID] else { return false }
+    return packet.pointee.counter < early
+  }
+
+  func noteVoted(_ flowID: UInt32, _ next: UInt32) {
+    guard let flow = flow(flowID) else { return }
+    flow.votedNext = max(flow.votedNext, next)
+  }
+
   /// R7: the map says that nobody is in sync, and the policy that packets go all the same.
   func mayReleaseUnvoted(_ actor: PrimaryActor) -> Bool {
-    map[actor.pair].mayReleaseUnvoted(actor.node.id, epoch: actor.epoch)
+    // It may not have learnt yet that one has begun to sync.
+    let assignment = map[actor.pair]
+    return assignment.mayReleaseUnvoted(actor.node.id, epoch: assignment.epoch)
   }
 
   func forEachClockEntry(_ message: UnsafeRawBufferPointer, _ body: (ClockEntry) -> Void) {

@@ -64,7 +64,7 @@ final class SimulatedNode {
   /// | primary | primary, secondary now in sync | needs its votes |
   /// | primary | nothing or secondary | steps down |
   /// | secondary | primary | promises the epoch and takes over |
-  /// | secondary | secondary, same epoch | – |
+  /// | secondary | secondary, now in sync | may be promoted |
   /// | secondary | nothing | is dismissed |
   /// | none | secondary | begins with nothing |
   func learn(_ assignment: PairAssignment, pair: Int) {
@@ -77,6 +77,7 @@ final class SimulatedNode {
       actor.learn(assignment)
     case .secondary(let actor):
       guard assignment.epoch >= actor.epoch else { return }
+      if assignment.epoch == actor.epoch, assignment.standing == .inSync { return actor.becomeInSync() }
       if assignment.primary == id { return takeOver(pair, actor, assignment.epoch) }
       if assignment.secondary != id || assignment.epoch != actor.epoch {
         retire(pair, actor)
@@ -104,7 +105,7 @@ final class SimulatedNode {
   }
 
   private func begin(_ pair: Int, _ assignment: PairAssignment) {
-    roles[pair] = .secondary(simulation.makeSecondary(pair: pair, node: self, epoch: assignment.epoch))
+    roles[pair] = .secondary(simulation.makeSecondary(pair: pair, node: self, epoch: assignment.epoch, isSyncing: true))
   }
 }
 

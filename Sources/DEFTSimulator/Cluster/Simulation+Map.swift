@@ -21,6 +21,8 @@ extension Simulation {
     let outcome = map.propose(transition, pair: pair, ifEpoch: map[pair].epoch)
     trace("map: pair \(pair) \(transition): \(outcome), \(map[pair].text)")
     guard case .accepted = outcome else { return }
+    if map[pair].standing == .none { lookForSecondary(pair) }
+    if transition == .syncFinished { secondary(pair)?.countVotes() }
     for receiver in notices.indices {
       let isEmpty = notices[receiver].isEmpty
       notices[receiver].append((pair, map[pair]))
@@ -45,7 +47,19 @@ extension Simulation {
   }
 
   /// Looks for a new secondary where there is none.
-  func repairMap(_ pair: Int) {}
+  func repairMap(_ pair: Int) {
+    guard map[pair].standing == .none else { return }
+    let free = nodes.filter { $0.isAlive && $0.id != map[pair].primary && !suspected.contains($0.id) }
+    if !free.isEmpty, nodes[Int(map[pair].primary.rawValue)].isAlive, marks[pair] < FlowHistory.replicas - 1 {
+      propose(.secondaryAdded(free[random.below(free.count)].id), pair)
+    } else {
+      lookForSecondary(pair)
+    }
+  }
+
+  private func lookForSecondary(_ pair: Int) {
+    events.add(.repairMap, at: now + 1 + random.around(options.controlLatency * 2), target: pair)
+  }
 
   // MARK: replicas
 
@@ -56,8 +70,10 @@ extension Simulation {
     return configuration
   }
 
-  func makeLink(_ pair: Int) -> ControlLink {
-    let link = ControlLink(self, index: links.count, pair: pair)
+  /// The link of a pair's stream, made by whichever end comes first.
+  func link(_ pair: Int, epoch: UInt32) -> ControlLink {
+    if let link = links.last(where: { $0.pair == pair && $0.epoch == epoch }) { return link }
+    let link = ControlLink(self, index: links.count, pair: pair, epoch: epoch, isSync: epoch > 1)
     links.append(link)
     return link
   }
@@ -65,7 +81,7 @@ extension Simulation {
   /// The pair as it is at the beginning.
   func makePair(_ pair: Int) {
     let assignment = map[pair]
-    let link = makeLink(pair)
+    let link = link(pair, epoch: assignment.epoch)
     let replica = PrimaryActor.Replica(
       function: options.function, configuration: configuration(pair, epoch: assignment.epoch), layout: layout,
       prepares: SimulatedLogEnd(log: link.prepares), commits: SimulatedLogEnd(log: link.commits),
@@ -76,10 +92,8 @@ extension Simulation {
     node.roles[pair] = .primary(primary)
     add(primary)
     let other = nodes[Int(assignment.secondary!.rawValue)]
-    let secondary = makeSecondary(pair: pair, node: other, epoch: assignment.epoch)
-    other.roles[pair] = .secondary(secondary)
-    link.join(primary, secondary)
-    link.dial(after: random.below(options.controlLatency))
+    link.join(primary)
+    other.roles[pair] = .secondary(makeSecondary(pair: pair, node: other, epoch: assignment.epoch, isSyncing: false))
   }
 
   private func nextMark(_ pair: Int) -> Int {
@@ -87,13 +101,15 @@ extension Simulation {
     return marks[pair] - 1
   }
 
-  func makeSecondary(pair: Int, node: SimulatedNode, epoch: UInt32) -> SecondaryActor {
+  func makeSecondary(pair: Int, node: SimulatedNode, epoch: UInt32, isSyncing: Bool) -> SecondaryActor {
     let replica = SecondaryActor.Replica(
       initialState: SimulatedFunction.initialState, configuration: configuration(pair, epoch: epoch), layout: layout,
-      memory: arena.allocate)
+      isSyncing: isSyncing, memory: arena.allocate)
+    let link = link(pair, epoch: epoch)
     let actor = SecondaryActor(
-      self, index: actors.count, pair: pair, node: node, mark: nextMark(pair), epoch: epoch, replica)
+      self, index: actors.count, pair: pair, node: node, mark: nextMark(pair), epoch: epoch, link: link, replica)
     add(actor)
+    link.join(actor)
     return actor
   }
 
@@ -101,7 +117,7 @@ extension Simulation {
     occurrences.note(.takeover)
     trace("\(secondary.name): takes over, epoch \(epoch), \(secondary.replica.heldCount) copies")
     // Nothing is written before a sync begins, which brings other logs.
-    let link = ControlLink(self, index: 0, pair: secondary.pair)
+    let link = ControlLink(self, index: 0, pair: secondary.pair, epoch: 0, isSync: false)
     let input = secondary.input
     let mark = secondary.mark
     let replica = PrimaryActor.Replica(

@@ -10,6 +10,7 @@ final class ControlLink {
   /// Place in `Simulation.links`.
   let index: Int
   let pair: Int
+  let epoch: UInt32
   let prepares: SimulatedLog
   let commits: SimulatedLog
   private(set) var primary: PrimaryActor?
@@ -28,21 +29,29 @@ final class ControlLink {
   private var relayed: (voted: UInt64, applied: UInt64) = (0, 0)
   private(set) var resumes = 0
 
-  init(_ simulation: Simulation, index: Int, pair: Int) {
+  init(_ simulation: Simulation, index: Int, pair: Int, epoch: UInt32, isSync: Bool) {
+    self.epoch = epoch
     self.simulation = simulation
     self.index = index
     self.pair = pair
     let options = simulation.options
     let stateSize = MemoryLayout<SimulatedFunction.State>.size
-    prepares = SimulatedLog(capacity: options.prepareLog * options.replication.longestPrepare, simulation.arena)
+    // A sync's log has room for two messages of the snapshot.
+    let least = isSync ? 2 * options.replication.longestSnapshotMessage(stateSize: stateSize) : 0
+    prepares = SimulatedLog(
+      capacity: max(least, options.prepareLog * options.replication.longestPrepare), simulation.arena)
     commits = SimulatedLog(
       capacity: options.commitLog * options.replication.longestCommit(stateSize: stateSize), simulation.arena)
   }
 
-  func join(_ primary: PrimaryActor, _ secondary: SecondaryActor) {
+  /// Both ends are there: the primary's node dials.
+  func join(_ primary: PrimaryActor) {
     self.primary = primary
+    if secondary != nil { dial(after: 1 + simulation.random.below(simulation.options.controlLatency)) }
+  }
+  func join(_ secondary: SecondaryActor) {
     self.secondary = secondary
-    secondary.link = self
+    if primary != nil { dial(after: 1 + simulation.random.below(simulation.options.controlLatency)) }
   }
 
   /// Nothing is under way, and nothing waits to be sent.
@@ -133,8 +142,9 @@ final class ControlLink {
     guard let secondary else { return }
     while !secondary.outbox.isEmpty {
       let message = secondary.outbox.removeFirst()
-      let answer = Answer(message)
-      relayed = (max(relayed.voted, answer.voted), max(relayed.applied, answer.applied))
+      if let answer = Answer(message) {
+        relayed = (max(relayed.voted, answer.voted), max(relayed.applied, answer.applied))
+      }
       if sending { send(message, .toPrimary) }
     }
   }
@@ -177,8 +187,13 @@ final class ControlLink {
 struct Answer {
   let voted: UInt64
   let applied: UInt64
-  init(_ message: UnsafeRawBufferPointer) {
-    voted = ControlMessageHeader(reading: message.baseAddress!).batch
+  /// nil: it is neither.
+  init?(_ message: UnsafeRawBufferPointer) {
+    let header = ControlMessageHeader(reading: message.baseAddress!)
+    guard [ControlMessageHeader.Kind.vote.rawValue, ControlMessageHeader.Kind.resume.rawValue].contains(header.kind) else {
+      return nil
+    }
+    voted = header.batch
     applied = UInt64(
       littleEndian: message.loadUnaligned(fromByteOffset: ControlMessageHeader.byteCount, as: UInt64.self))
   }

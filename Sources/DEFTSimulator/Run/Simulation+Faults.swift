@@ -54,12 +54,12 @@ extension Simulation {
 
   /// The failure model: of each pair one replica in sync remains, and what the map says of it has been learnt.
   private func maySpare(_ node: NodeID) -> Bool {
-    guard notices.allSatisfy(\.isEmpty) else { return false }
     for pair in 0..<options.pairs {
       let assignment = map[pair]
       let others = [assignment.primary, assignment.secondary].compactMap { $0 }.filter { $0 != node }
       if assignment.primary == node || assignment.secondary == node {
-        guard assignment.standing == .inSync, marks[pair] < FlowHistory.replicas - 2 else { return false }
+        let isNeeded = assignment.standing != .inSync && assignment.primary == node
+        guard !isNeeded, marks[pair] < FlowHistory.replicas - 2 else { return false }
       }
       guard others.allSatisfy({ nodes[Int($0.rawValue)].isAlive && !suspected.contains($0) }) else { return false }
     }

@@ -10,6 +10,8 @@ struct Flight {
   var destination: PacketPath.Destination
   /// To a replica: on which node.
   var node: Int
+  /// The epoch that its sender knew of.
+  var epoch: UInt32 = 0
   /// To egress: what it is to be acknowledged as.
   var tag: ReleaseTag
 }
@@ -53,7 +55,7 @@ extension Simulation {
     send(
       Flight(
         packet: first, pair: pair, references: 2, destination: .primary, node: Int(rule.primary.rawValue),
-        tag: ReleaseTag(pair: 0, stream: 0, sequence: 0)), &primaryPaths[pair])
+        epoch: rule.epoch, tag: ReleaseTag(pair: 0, stream: 0, sequence: 0)), &primaryPaths[pair])
     guard let secondary = rule.secondary else { return }
     send(
       Flight(
@@ -105,6 +107,7 @@ extension Simulation {
       place = flights.count
       flights.append(flight)
     }
+    underWay.insert(place)
     events.add(.arrival, at: due + late, target: place)
   }
 
@@ -112,6 +115,7 @@ extension Simulation {
   func lose(_ place: Int) {
     let flight = flights[place]
     freeFlights.append(place)
+    underWay.remove(place)
     switch flight.destination {
     case .primary: primaryPaths[flight.pair].inFlight -= 1
     case .secondary: secondaryPaths[flight.pair].inFlight -= 1
@@ -121,10 +125,20 @@ extension Simulation {
     giveBack(flight.packet, 0, flight.references, "a path")
   }
 
+  /// Every unit knows of the epoch, and what was stamped before that has come to the primary's input.
+  func isDrained(_ pair: Int, epoch: UInt32) -> Bool {
+    guard stampers.allSatisfy({ $0.knows(pair, epoch: epoch) }) else { return false }
+    return !underWay.contains { place in
+      let flight = flights[place]
+      return flight.pair == pair && flight.destination == .primary && flight.epoch < epoch
+    }
+  }
+
   /// A packet comes out of a path.
   func arrive(_ place: Int) {
     let flight = flights[place]
     freeFlights.append(place)
+    underWay.remove(place)
     switch flight.destination {
     case .primary: primaryPaths[flight.pair].inFlight -= 1
     case .secondary: secondaryPaths[flight.pair].inFlight -= 1

@@ -43,6 +43,7 @@ public final class Simulation {
   /// Packets under way; events name them by their place.
   var flights: [Flight] = []
   var freeFlights: [Int] = []
+  var underWay: Set<Int> = []
   /// The flow generations by flow index, the latest last.
   private var flows: [[FlowHistory]]
   /// Arrays for one burst; no two actors use them at a time.
@@ -248,9 +249,8 @@ public final class Simulation {
       guard let primary = primary(pair), primary.replica.isQuiescent, primary.input.isEmpty else { return false }
       if let secondary = secondary(pair) {
         guard secondary.replica.isQuiescent, secondary.input.isEmpty, secondary.link?.isIdle ?? false else { return false }
-      } else if map[pair].standing != .none {
-        return false
       }
+      guard map[pair].standing == .inSync else { return false }
     }
     return true
   }

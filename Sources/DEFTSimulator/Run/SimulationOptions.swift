@@ -69,7 +69,7 @@ public struct SimulationOptions: Sendable {
   private mutating func drawTopology(_ random: inout SeededGenerator) {
     units = random.oneOf([1, 1, 2, 3])
     pairs = random.oneOf([1, 1, 1, 2, 3])
-    nodes = 2 + random.below(4)
+    nodes = 3 + random.below(3)
     slotsPerUnit = random.oneOf([4, 8, 16, 16])
     keys = 1 + random.below(random.oneOf([3, 8, 24]))
     packets = 20 + random.below(random.oneOf([60, 200, 500]))
@@ -89,7 +89,7 @@ public struct SimulationOptions: Sendable {
     pair.dryWindow = 1 + random.below(pair.window)
     pair.flushInterval = UInt64(random.oneOf([1_000, 5_000, 30_000]))
     pair.stateClockPackets = random.oneOf([1, 1 + random.below(64), 256])
-    pair.policy = .release
+    pair.policy = random.oneIn(2) ? .hold : .release
     pair.acknowledgeTimeout = UInt64(random.oneOf([20_000, 50_000, 200_000]))
     pair.snapshotChunk = random.oneOf([1, 3, 16])
     pair.stateClockInterval = UInt64(random.oneOf([1_000, 10_000, 60_000]))

@@ -12,7 +12,7 @@ public enum Transition: Int, CaseIterable, Sendable {
   case egressHeld, egressSuppressed, egressRefused
   case flowClosed, slotReused, staleGeneration
   case resumed, repeatedMessage
-  case takeover, replayedVoted, replayedUnvoted, alone, unprotected, steppedDown, retransmitted, staleEpoch, slotAskedFor
+  case takeover, syncBegun, synced, aloneWhileSyncing, replayedVoted, replayedUnvoted, alone, unprotected, steppedDown, retransmitted, staleEpoch, slotAskedFor
   case noCredit, poolEmpty, noSlot
 
   public var name: String { "\(self)" }
