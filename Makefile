@@ -4,6 +4,7 @@
 #   make simulate  100,000 seeds of the failure simulator (SEEDS=… FROM=…)
 #   make mutants   shows that the simulator sees small bugs in the core
 #   make bench   the figures of README.md, with dpdk-testpmd as yardstick
+#   make model   checks the spin model of the protocol, docs/model
 DEFT := .build/release/deft
 PACKAGES := libdpdk-dev libnuma-dev libpcap-dev pkg-config binutils gcc
 SAMPLE := .build/sample.pcap
@@ -14,7 +15,7 @@ MUTANTS := .build/mutants
 # Names of mutants; empty: all.
 ONLY :=
 
-.PHONY: run test simulate mutants bench build setup lint hugepages clean
+.PHONY: run test simulate mutants bench model build setup lint hugepages clean
 
 run: build
 	$(DEFT) generate $(SAMPLE) --packets 200000 --seed 1
@@ -61,6 +62,12 @@ bench: build
 	swift build -c release --product deft-bench
 	.build/release/deft-bench-ordering
 	.build/release/deft-bench
+
+model:
+	@command -v spin >/dev/null && command -v gcc >/dev/null || \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq spin gcc; \
+	  else echo "missing packages; type: sudo apt-get install -y spin gcc" >&2; exit 1; fi
+	docs/model/check.sh
 
 # 1 GiB of 2 MiB pages until the next boot.
 hugepages:
