@@ -1,6 +1,7 @@
 #!/bin/sh
 # Checks every configuration of the model, and that each rule which is left out is missed. `check.sh WORD` takes only the lines whose name contains WORD.
-# A line of the table below: name, model, what to expect (holds: no error; caught: an assertion fails), what it shows, and the -D options.
+# A line of the table below: name, model, what to expect (holds: no error; caught: an assertion fails; occurs: the assertion
+# that it never happens fails; ends: no run goes round in circles, so that what is asserted at the end is asserted of every run), what it shows, and the -D options.
 # Everything that is produced lies in .build/model/NAME: pan, its output, the trail.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -66,6 +67,26 @@ R17-hold|newsecondary|caught|releases before a secondary is in sync, the map not
 hold-remainder|newsecondary|caught|what was processed and not voted when the secondary died is not released|-DNO_REMAINDER -DCRASHES_C=1
 vote-condition|takeover|caught|the secondary votes without the packets|-DNO_VOTE_CONDITION -DCRASHES=1 -DLOSSES=1
 vote-every-flow|flows|caught|the secondary votes when it has one flow's packets|-DNO_VOTE_EVERY_FLOW -DCRASHES=1
+occurs-lost|takeover|occurs|a lost-set is voted, then the primary is replaced, later packets leave|-DOCCURS_LOST -DSUSPICIONS=1 -DLOSSES=1
+occurs-zombie|takeover|occurs|the old primary lives on beside the new one|-DOCCURS_ZOMBIE -DSUSPICIONS=1 -DLOSSES=1
+occurs-third|takeover|occurs|the third node takes over and everything is out|-DOCCURS_THIRD -DN=2 -DDROP=0 -DNODES=3 -DCRASHES=2
+occurs-in-doubt|flows|occurs|takeover with applied, and with released and not applied batches|-DOCCURS_IN_DOUBT -DCRASHES=1
+occurs-promotion|newsecondary|occurs|the new secondary takes over, with a commit applied|-DOCCURS_PROMOTION -DCRASHES=1
+occurs-second-sync|newsecondary|occurs|a second synchronisation ends and its votes release|-DOCCURS_SECOND_SYNC -DCRASHES=1 -DCRASHES_C=1
+occurs-dropped|newsecondary|occurs|the source is refused for want of a credit|-DOCCURS_DROPPED -DCRASHES=1
+occurs-group-lost|newsecondary|occurs|the primary dies before the secondary is in sync|-DOCCURS_LOST -DCRASHES=1
+occurs-twice|egress|occurs|an ambiguous packet leaves by both egresses|-DOCCURS_TWICE -DN=3 -DEGRESS_FAILURES=1 -DCRASHES=1 -DLOSSES=1
+occurs-unambiguous|egress|occurs|egress is replaced with nothing ambiguous|-DOCCURS_UNAMBIGUOUS -DEGRESS_FAILURES=1 -DLOSSES=1
+occurs-second-epoch|reconnection|occurs|the second epoch commits everything after one packet of the first|-DOCCURS_SECOND_EPOCH -DRESTARTS=1 -DCUTS=2
+occurs-moved|migration|occurs|moved, then A crashes|-DOCCURS_MOVED
+occurs-undone|migration|occurs|state moved, A crashes, A' owns the flow|-DOCCURS_UNDONE
+ends-takeover|takeover|ends|2 packets, third node, crash|-DN=2 -DDROP=0 -DNODES=3 -DCRASHES=1
+ends-takeover-loss|takeover|ends|2 packets, crash, suspicion, loss|-DN=2 -DDROP=1 -DCRASHES=1 -DSUSPICIONS=1 -DLOSSES=1
+ends-flows|flows|ends|crash|-DCRASHES=1
+ends-newsecondary|newsecondary|ends|3 packets, both crash|-DN=3 -DCRASHES=1 -DCRASHES_C=1
+ends-egress|egress|ends|3 packets, egress and primary fail, lossy way|-DN=3 -DEGRESS_FAILURES=1 -DCRASHES=1 -DLOSSES=1
+ends-reconnection|reconnection|ends|cut, restart|-DCUTS=1 -DRESTARTS=1
+ends-migration|migration|ends|crash, loss|
 END
 }
 
@@ -76,7 +97,8 @@ check() { # name model expectation what options
   directory=$scratch/$1
   rm -rf "$directory" && mkdir -p "$directory" && cp "$here/$2.pml" "$directory" && cd "$directory" || exit 1
   echo "$5" > options
-  { spin -a $5 "$2.pml" && gcc -O2 -w -DSAFETY -DCOLLAPSE -DVECTORSZ=4096 -DMEMLIM=2800 -o pan pan.c && ./pan -m300000 -n -E; } > output 2>&1
+  case $3 in ends) compile=-DNP; run=-l ;; *) compile=-DSAFETY; run= ;; esac
+  { spin -a $5 "$2.pml" && gcc -O2 -w $compile -DCOLLAPSE -DVECTORSZ=4096 -DMEMLIM=2800 -o pan pan.c && ./pan -m1000000 -n -E $run; } > output 2>&1
   states=$(sed -n 's/^ *\([0-9]*\) states, stored.*/\1/p' output)
   depth=$(sed -n 's/.*depth reached \([0-9]*\),.*/\1/p' output)
   errors=$(sed -n 's/.*errors: \([0-9]*\)$/\1/p' output)
@@ -85,8 +107,8 @@ check() { # name model expectation what options
   # A search that ran out of depth or memory proves nothing
   if ! grep -qE 'max search depth too small|reached -DMEMLIM|out of memory|search.*truncated' output; then
     case $3 in
-      holds) [ "${errors:-x}" = 0 ] && verdict=holds ;;
-      caught) [ "${errors:-x}" = 1 ] && grep -q 'assertion violated' output && verdict=caught ;;
+      holds | ends) [ "${errors:-x}" = 0 ] && verdict=$3 ;;
+      caught | occurs) [ "${errors:-x}" = 1 ] && grep -q 'assertion violated' output && verdict=$3 ;;
     esac
   fi
   [ $verdict = WRONG ] && failed=$((failed + 1))

@@ -140,6 +140,13 @@ od }
 init {
   atomic { ready[0]=1; run Environment(); run Node(0); run Node(1); run Way(0,0); run Way(0,1); run Way(1,0); run Way(1,1) };
   timeout;
+  /* OCCURS_...: asserts that this never happens, to be shown wrong: the faults and the changes really take place */
+#ifdef OCCURS_TWICE
+  assert(!((out[0]&out[1])!=0 && dead));
+#endif
+#ifdef OCCURS_UNAMBIGUOUS
+  assert(!(named==1 && ambiguous==0 && out[0]!=0 && out[1]!=0));
+#endif
   d_step {
     assert((out[0]&out[1]&~ambiguous)==0);          /* twice only what was counted */
 #ifdef DISCARD

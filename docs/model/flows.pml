@@ -37,7 +37,6 @@ byte shared[2], shown[2*N], mine[2*(2*N)];              /* what the packet said 
 #define READ_SHARED(k,f,c) skip
 #define SHOW(k,f,c) skip
 #endif
-hidden byte c0;
 
 #define ALIVE(k) ((k)==0 -> !dead : taken)
 #define HELD(k,f,c) ((copies[F(k,f)]&BIT(c))!=0)
@@ -114,6 +113,10 @@ od }
 init {
   atomic { next[0]=1; next[1]=1; next[2]=1; next[3]=1; run Environment(); run Primary(); run Secondary(); run Ways() };
   timeout;
+  /* OCCURS_...: asserts that this never happens, to be shown wrong: the faults and the changes really take place */
+#ifdef OCCURS_IN_DOUBT
+  assert(!(dead && taken && applied>0 && voted>applied && released==voted));
+#endif
   d_step { assert((PASSED(UPTO(N))&~out[0])==0 && (PASSED(UPTO(N))&~out[1])==0);
     if :: !taken -> assert(state[F(1,0)]==state[F(0,0)] && state[F(1,1)]==state[F(0,1)]) :: else fi }   /* digests equal */
 }

@@ -150,7 +150,7 @@ proctype System() { do
 
    /* --- failures */
    :: d_step { deadP && !promoted && !lost && PROMOTABLE -> promoted=1; ruleC=1 }
-   :: d_step { deadP && !promoted && !PROMOTABLE -> lost=1 }
+   :: d_step { deadP && !promoted && !lost && !PROMOTABLE -> lost=1 }
    :: d_step { crashes>0 && !deadP -> crashes--; deadP=1; way[P]=0; toEgress[P]=0 }
    :: d_step { crashesC>0 && syncing && !deadP -> crashesC--; syncing=0; inSync=0; endSeen=0; entries=0; voted=0; got=0; applied=0; ruleC=0; atRuleChange=0;
         kept[C]=0; way[C]=0; state[C*2]=0; state[C*2+1]=0;
@@ -165,6 +165,19 @@ init {
   /* the packet that was voted: at P; out or not */
   atomic { kept[P]=BIT(1); if :: out=BIT(1) :: skip fi; run System() };
   timeout;
+  /* OCCURS_...: asserts that this never happens, to be shown wrong: the faults and the changes really take place */
+#ifdef OCCURS_PROMOTION
+  assert(!(promoted && stamped==N && applied>0 && processed[C]!=0));
+#endif
+#ifdef OCCURS_SECOND_SYNC
+  assert(!(CRASHES_C>0 && !deadP && inSync && crashes==0 && letOut>0 && unprotected!=0));
+#endif
+#ifdef OCCURS_DROPPED
+  assert(!(dropped>0 && stamped>2));
+#endif
+#ifdef OCCURS_LOST
+  assert(!(lost));
+#endif
   assert(lost || (BEFORE(stamped+1)&~out)==0);          /* every stamped packet is out */
   assert(lost || offered==0 || stamped==N)
 }

@@ -145,6 +145,10 @@ active proctype Pair() { do
 od }
 
 init { timeout;
+  /* OCCURS_...: asserts that this never happens, to be shown wrong: the faults and the changes really take place */
+#ifdef OCCURS_SECOND_EPOCH
+  assert(!(epochP==2 && base==1 && closed==2));
+#endif
   d_step {
     assert(released==N);                                  /* nothing stalled */
     assert(base+closed==N && votedP==closed && base+appliedP==N);

@@ -234,6 +234,16 @@ init {
     run Environment(); run Primary(0); run Primary(1); run Secondary(0); run Way(0); run Way(1); run Egress(0); run Egress(1);
     if :: NODES>2 -> run Primary(2); run Secondary(1); run Way(2); run Egress(2) :: else fi };
   timeout;
+  /* OCCURS_...: asserts that this never happens, to be shown wrong: the faults and the changes really take place */
+#ifdef OCCURS_LOST
+  assert(!(primary[1] && boundLost[1]!=0 && (out&4)!=0));
+#endif
+#ifdef OCCURS_ZOMBIE
+  assert(!(ALIVE(0) && ALIVE(1) && committed[0]>0 && (out&4)!=0));
+#endif
+#ifdef OCCURS_THIRD
+  assert(!(primary[2] && dead[0] && dead[1] && out==3 && committed[1]>0));
+#endif
   /* nothing can move any more: every passed packet is out, or there is a reason that holds for both replicas */
   d_step { owner = (primary[2] -> 2 : (primary[1] -> 1 : 0)); c0=1;
     do :: c0>N -> break
