@@ -34,7 +34,24 @@ public protocol PacketStorage {
   static func view(of packet: Packet) -> PacketView
   /// A hint that the cache line at `address` will be wanted soon.
   static func prefetch(_ address: UnsafeRawPointer)
+  /// Copies the whole original frame, `view(of:).length` bytes, out of however many buffers it lies in.
+  static func copyFrame(of packet: Packet, to bytes: UnsafeMutableRawPointer)
 }
+
+extension PacketStorage {
+  /// A frame that lies in one piece.
+  public static func copyFrame(of packet: Packet, to bytes: UnsafeMutableRawPointer) {
+    let view = view(of: packet)
+    precondition(view.contiguous == view.length, "a frame in several buffers needs a copy of its own")
+    if view.length > 0 { bytes.copyMemory(from: view.frame, byteCount: view.length) }
+  }
+}
+
+/// Makes a packet of a stamp and a copy of an original frame, with so many references: the shell's, which has the pool.
+/// nil: it has no buffer for it now.
+public typealias PacketMaker = (
+  _ metadata: PacketMetadata, _ frame: UnsafeRawBufferPointer, _ references: Int
+) -> Packet?
 
 /// Zeroed, cache-line-aligned memory for a table, obtained at set-up and kept for the process's life.
 public typealias TableMemory = (_ byteCount: Int) -> UnsafeMutableRawPointer

@@ -6,7 +6,7 @@
 ///  4  type (8) | version (8) | pair (16)
 ///  8  epoch (32)            12  count: entries that follow (32)
 /// 16  batch (64)
-/// 24  detail (32): Prepare: declared-lost entries; Commit, Base: bytes of one entry; Hello: node; Refuse: reason
+/// 24  detail (32): Prepare: declared-lost ranges; Commit, Base: bytes of one entry; Hello: node; Refuse: reason
 /// 28  flags (32): bit 0, of a Prepare: the primary has little else in flight and waits for this vote;
 ///                 of a Synced: the snapshot is whole
 /// 32  entries
@@ -22,7 +22,7 @@ public struct ControlMessageHeader: Equatable, Sendable, BitwiseCopyable {
     case refuse
     /// R13: what the secondary has voted for (`batch`) and applied (one 64-bit word), after every (re)connection.
     case resume
-    /// The packet clock of a batch: `ClockEntry`s, then declared-lost `ClockEntry`s (R5).
+    /// The packet clock of a batch: `ClockEntry`s, then declared-lost `PacketRange`s (R5).
     case prepare
     /// The secondary holds all that the clocks up to `batch` cover; one 64-bit word: the last batch applied.
     case vote
@@ -34,6 +34,14 @@ public struct ControlMessageHeader: Equatable, Sendable, BitwiseCopyable {
     case baseEnd
     /// R9, from the secondary: `batch` messages of the snapshot are applied.
     case synced
+    /// Either way: the sender lacks these packets: `PacketRange`s (R10).
+    case want
+    /// The answer: one original, a `PacketImage` and `count` bytes of frame.
+    case packet
+    /// The answer: the sender does not hold these either: `PacketRange`s (R5).
+    case missing
+    /// R4, secondary to primary: `ClockEntry`s: copies up to there have been here for long, and no clock covers them.
+    case uncovered
   }
 
   public enum Refusal: UInt32, Sendable {
@@ -116,10 +124,15 @@ public struct ControlMessageHeader: Equatable, Sendable, BitwiseCopyable {
     case .hello: return body >= 8 && UInt64(count) <= body - 8 ? nil : .length
     case .welcome, .refuse, .synced: return body == 0 ? nil : .length
     case .resume, .vote: return body == 8 ? nil : .length
-    case .prepare: return body == (UInt64(count) + UInt64(detail)) * UInt64(ClockEntry.byteCount) ? nil : .length
+    case .prepare:
+      let clock = UInt64(count) * UInt64(ClockEntry.byteCount)
+      return body == clock + UInt64(detail) * UInt64(PacketRange.byteCount) ? nil : .length
     case .commit, .base, .baseEnd:
       guard detail >= StateEntry.byteCount, detail % 8 == 0 else { return .length }
       return body == UInt64(count) * UInt64(detail) ? nil : .length
+    case .want, .missing: return body == UInt64(count) * UInt64(PacketRange.byteCount) ? nil : .length
+    case .uncovered: return body == UInt64(count) * UInt64(ClockEntry.byteCount) ? nil : .length
+    case .packet: return body == UInt64(PacketImage.byteCount) + (UInt64(count) + 7) / 8 * 8 ? nil : .length
     }
   }
 
@@ -129,7 +142,7 @@ public struct ControlMessageHeader: Equatable, Sendable, BitwiseCopyable {
   }
 }
 
-/// One flow in a packet clock: `nextExpectedPktID` after the batch. Also names a declared-lost packet (flow, counter). 8 bytes.
+/// One flow in a packet clock: `nextExpectedPktID` after the batch. 8 bytes.
 @frozen
 public struct ClockEntry: Equatable, Sendable, BitwiseCopyable {
   public var flowID: UInt32

@@ -56,7 +56,7 @@ import Testing
     let flow = harness.layout.first(unit: 0, slot: 1)
     func refused() -> UInt64 { harness.secondary.counters.impossibleMessages }
     harness.sendStray(.prepare, batch: 1, clock: [ClockEntry(flowID: 0, next: 2)])
-    harness.sendStray(.prepare, batch: 1, lost: 1)
+    harness.sendStray(.prepare, batch: 1, lost: [PacketRange(flowID: flow, from: 1, count: 0)])
     harness.sendStray(.vote, batch: 1)
     harness.sendStray(.hello, batch: 1)
     #expect(refused() == 4)

@@ -26,6 +26,31 @@ import Testing
     #expect(harness.violation == nil, "seed \(seed): \(harness.violation!) with \(harness.options)")
   }
 
+  private func lossyRun(seed: UInt64, steps: Int, _ change: (inout HarnessOptions) -> Void = { _ in }) -> PairHarness {
+    var random = SeededGenerator(seed: seed &* 0x1000_0001)
+    var options = HarnessOptions.lossy(&random)
+    change(&options)
+    let harness = PairHarness(options, seed: seed)
+    harness.run(steps: steps)
+    harness.settle(closingFlows: seed % 2 == 0)
+    return harness
+  }
+
+  /// Packets are lost on the way to either replica, or to both; connections are cut (B3, R4, R5, R10).
+  @Test(arguments: UInt64(2001)...2300) func losses(seed: UInt64) {
+    let harness = lossyRun(seed: seed, steps: 3_000)
+    #expect(harness.violation == nil, "seed \(seed): \(harness.violation!) with \(harness.options)")
+    #expect(harness.destroyed.isSubset(of: harness.lost), "seed \(seed): lost on both ways, and not declared lost")
+  }
+
+  @Test(arguments: UInt64(3001)...3040) func lossesWhileCountersWrap(seed: UInt64) {
+    let harness = lossyRun(seed: seed, steps: 2_000) {
+      $0.firstCounter = 0xffff_fff0
+      $0.keys = 3
+    }
+    #expect(harness.violation == nil, "seed \(seed): \(harness.violation!) with \(harness.options)")
+  }
+
   /// The runs reach what they are meant to reach.
   @Test func runsAreNotTrivial() {
     var sums = (out: 0, closes: 0, again: 0, rewinds: 0, waits: 0, heldBack: 0, staleOrDouble: 0)

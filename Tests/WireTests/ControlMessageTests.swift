@@ -33,17 +33,23 @@ import Testing
       let clock = ClockEntry(flowID: word(), next: word())
       let state = StateEntry(
         flowID: word(), next: word(), lastPassed: word(), isClosed: random.below(2) == 0, time: random.next())
-      var bytes = [UInt8](repeating: 0, count: 33 + 8 + 24)
+      let range = PacketRange(flowID: word(), from: word(), count: word())
+      let image = PacketImage(time: random.next(), flowID: word(), counter: word(), layout: FrameLayout(rawValue: word()))
+      var bytes = [UInt8](repeating: 0, count: 33 + 8 + 24 + 16 + 24)
       bytes.withUnsafeMutableBytes {
         // Unaligned on purpose.
         header.write(to: $0.baseAddress! + 1)
         clock.write(to: $0.baseAddress! + 33)
         state.write(to: $0.baseAddress! + 41)
+        range.write(to: $0.baseAddress! + 65)
+        image.write(to: $0.baseAddress! + 81)
       }
       bytes.withUnsafeBytes {
         #expect(Header(reading: $0.baseAddress! + 1) == header)
         #expect(ClockEntry(reading: $0.baseAddress! + 33) == clock)
         #expect(StateEntry(reading: $0.baseAddress! + 41) == state)
+        #expect(PacketRange(reading: $0.baseAddress! + 65) == range)
+        #expect(PacketImage(reading: $0.baseAddress! + 81) == image)
       }
     }
   }
@@ -61,11 +67,12 @@ import Testing
       case .prepare:
         (
           [
-            header(kind, body: 0), header(kind, count: 2, body: 16), header(kind, detail: 2, body: 16),
-            header(kind, count: 1, detail: 2, body: 24),
+            header(kind, body: 0), header(kind, count: 2, body: 16), header(kind, detail: 2, body: 32),
+            header(kind, count: 1, detail: 2, body: 40),
           ],
           [
-            header(kind, body: 8), header(kind, count: 1, body: 0), header(kind, count: 1, detail: 2, body: 16),
+            header(kind, body: 8), header(kind, count: 1, body: 0), header(kind, count: 1, detail: 2, body: 24),
+            header(kind, detail: 0x1000_0000, body: 0), header(kind, detail: 1, body: 8),
             header(kind, count: .max, detail: .max, body: 16), header(kind, count: 0x2000_0000, body: 0),
           ]
         )
@@ -80,6 +87,24 @@ import Testing
             header(kind, count: 1, detail: 28, body: 24),
             header(kind, count: 2, detail: 24, body: 24), header(kind, count: .max, detail: 0xffff_fff8, body: 24),
             header(kind, count: 0x2000_0000, detail: 32, body: 0),
+          ]
+        )
+      case .want, .missing:
+        (
+          [header(kind, body: 0), header(kind, count: 3, body: 48)],
+          [header(kind, count: 1, body: 8), header(kind, body: 16), header(kind, count: 0x1000_0000, body: 0)]
+        )
+      case .uncovered:
+        (
+          [header(kind, body: 0), header(kind, count: 3, body: 24)],
+          [header(kind, count: 1, body: 16), header(kind, body: 8), header(kind, count: 0x2000_0000, body: 0)]
+        )
+      case .packet:
+        (
+          [header(kind, body: 24), header(kind, count: 8, body: 32), header(kind, count: 9, body: 40)],
+          [
+            header(kind, body: 0), header(kind, body: 16), header(kind, count: 1, body: 24),
+            header(kind, count: 8, body: 40), header(kind, count: .max, body: 24),
           ]
         )
       }
@@ -118,7 +143,7 @@ import Testing
     for _ in 0..<20_000 {
       var noise = random.bytes(Header.byteCount)
       if random.below(4) != 0 {
-        noise[4] = UInt8(random.below(12))
+        noise[4] = UInt8(random.below(16))
         noise[5] = 1
         noise[0] &= 0xf8
         for offset in [1, 2, 3, 13, 14, 15, 25, 26, 27] { noise[offset] = 0 }
@@ -130,7 +155,10 @@ import Testing
       case .hello: #expect(UInt64(header.count) + 8 <= body)
       case .welcome, .refuse, .synced: #expect(body == 0)
       case .resume, .vote: #expect(body == 8)
-      case .prepare: #expect((UInt64(header.count) + UInt64(header.detail)) * 8 == body)
+      case .prepare: #expect(UInt64(header.count) * 8 + UInt64(header.detail) * 16 == body)
+      case .want, .missing: #expect(UInt64(header.count) * 16 == body)
+      case .uncovered: #expect(UInt64(header.count) * 8 == body)
+      case .packet: #expect(UInt64(header.count) + 24 <= body && body < UInt64(header.count) + 32)
       case .commit, .base, .baseEnd: #expect(UInt64(header.count) * UInt64(header.detail) == body && header.detail >= 24)
       }
     }

@@ -24,6 +24,7 @@ extension PrimaryReplica where Log: ~Copyable {
     guard releasesUnvoted || backlog.phase == .voted, !isSteppedDown else { return }
     for i in 0..<batchFlowCount { flows[Int(batchFlows[i])].pointee.isInBatch = false }
     batchFlowCount = 0
+    repair.forgetLost()
     closed = tail
     closedBatch &+= 1
     votedBatch = closedBatch
@@ -46,7 +47,7 @@ extension PrimaryReplica where Log: ~Copyable {
     clockedTail = tail
     clockedTime = now
     counters.stateClocksTaken &+= 1
-    let record = StateClock(batch: 0, end: tail, passed: passed, logEnd: 0)
+    let record = StateClock(batch: 0, end: tail, passed: passed, logEnd: 0, lostRanges: repair.lostDeclared)
     if clocksTaken - clocksSent > 0, clocksTaken - clocksApplied == Self.stateClockCapacity {
       // The last one takes this one in: it frees later than it might.
       stateClocks[Int((clocksTaken - 1) % Self.stateClockCapacity)] = record
@@ -74,6 +75,7 @@ extension PrimaryReplica where Log: ~Copyable {
       stateClocks[place].logEnd = 0
       clock += 1
     }
+    repair.forgetLost()
     closedBatch = 0
     votedBatch = 0
     votedEnd = voted
@@ -118,6 +120,11 @@ extension PrimaryReplica where Log: ~Copyable {
     }
     if freed == tail {
       keptCount += pending.drain(into: keptPackets + keptCount, capacity: capacity - keptCount)
+      while repair.repairedCount > 0, keptCount < capacity {
+        repair.repairedCount -= 1
+        keptPackets[keptCount] = repair.repaired[repair.repairedCount]
+        keptCount += 1
+      }
       while backlog.count > 0, keptCount < capacity {
         keptPackets[keptCount] = backlog.removeLast()
         keptCount += 1

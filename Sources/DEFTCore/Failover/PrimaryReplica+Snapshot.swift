@@ -21,6 +21,8 @@ extension PrimaryReplica where Log: ~Copyable {
     self.commits = commits
     for i in 0..<batchFlowCount { flows[Int(batchFlows[i])].pointee.isInBatch = false }
     batchFlowCount = 0
+    // The snapshot shows the flows behind what was declared lost.
+    repair.forgetLost()
     closed = tail
     releaseUnvoted()
     // The next state clock is the first of the new stream.

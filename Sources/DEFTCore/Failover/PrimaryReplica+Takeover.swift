@@ -33,6 +33,11 @@ extension PrimaryReplica where Log: ~Copyable {
       }
       position += 1
     }
+    // R5: what votes have bound lost stays lost.
+    let inheritedCount = secondary.votedLostCount
+    let inheritedLosses = memory(max(1, inheritedCount) * MemoryLayout<PacketRange>.stride).bindMemory(
+      to: PacketRange.self, capacity: max(1, inheritedCount))
+    for index in 0..<inheritedCount { inheritedLosses[index] = secondary.votedLostRange(index) }
     // From here on the table of applied counters serves as that of voted ones.
     for position in 0..<secondary.clocks.count {
       let entry = secondary.clocks[position]
@@ -45,6 +50,8 @@ extension PrimaryReplica where Log: ~Copyable {
       function: function, configuration: secondary.configuration, flows: flows, prepares: prepares, commits: commits,
       closeCapacity: closeCapacity, hasSecondary: false, memory: memory)
     backlog = TakeoverBacklog(copies: held, mask: mask, head: head, tail: tail, votedNext: votedNext)
+    self.inheritedLosses = inheritedLosses
+    inheritedLossCount = inheritedCount
     applyPolicy()
   }
 
@@ -61,6 +68,7 @@ extension PrimaryReplica where Log: ~Copyable {
   public mutating func replay(unwanted: UnsafeMutablePointer<Packet>, capacity: Int, now: UInt64) -> Int {
     guard backlog.count > 0 || backlog.phase != .stragglers, !isSteppedDown else { return 0 }
     var count = 0
+    skipInheritedLosses(now: now)
     while count < capacity {
       if backlog.isAtEndOfPass {
         guard endPass(now: now) else { break }
@@ -106,7 +114,10 @@ extension PrimaryReplica where Log: ~Copyable {
     case .voted:
       backlog.beginPass(at: tail)
       // Copies that found no room in the pendingList need another pass.
-      guard !backlog.holdsVoted(flows.layout) else { return !isStuck }
+      guard !backlog.holdsVoted(flows.layout) else {
+        skipInheritedLosses(now: now)
+        return !isStuck || tail != backlog.passStart
+      }
       if tail != closed { closeAlone(now: now) }
       backlog.phase = .rest
       return true
@@ -119,6 +130,25 @@ extension PrimaryReplica where Log: ~Copyable {
       backlog.beginPass(at: tail)
       return true
     }
+  }
+
+  /// Skips the losses that flows have come to; the others wait until they do.
+  private mutating func skipInheritedLosses(now: UInt64) {
+    guard inheritedLossCount > 0 else { return }
+    // The input waits, but these come before it.
+    roomLimit = .max
+    defer { updateRoomLimit() }
+    var kept = 0
+    for index in 0..<inheritedLossCount {
+      let range = inheritedLosses.unsafelyUnwrapped[index]
+      let flow = flows.entry(range.flowID)
+      let next = flow.pointee.flowID == range.flowID ? flow.pointee.next : Stamp.firstCounter
+      let isPast = flow.pointee.flowID == range.flowID && !next.isSeriallyBefore(range.end)
+      if isPast || (next &- range.from < range.count && skipBoundLoss(range, now: now)) { continue }
+      inheritedLosses.unsafelyUnwrapped[kept] = range
+      kept += 1
+    }
+    inheritedLossCount = kept
   }
 
   private func isCovered(_ flowID: UInt32, _ counter: UInt32) -> Bool {

@@ -13,6 +13,19 @@ extension SecondaryReplica {
     preparedBatch = votedBatch
     waitingHead = waitingTail
     clocks.truncate(after: votedBatch)
+    // R5: what an unvoted prepare declared lost never was.
+    resetFlowsWithLosses()
+    voidUnvotedLosses()
+  }
+
+  /// A flow that goes on behind an unbound loss would never ask for what is missing: it begins again where its state is.
+  private func resetFlowsWithLosses() {
+    for index in 0..<lost.count {
+      let flow = flows.entry(lost[index].flowID)
+      guard flow.pointee.flowID == lost[index].flowID else { continue }
+      flow.pointee.next = appliedNext[flows.layout.index(lost[index].flowID)]
+      flow.pointee.pending = 0
+    }
   }
 
   /// Calls `body` with every copy held, in order of arrival. Before a takeover the caller adds a reference to each.
@@ -28,6 +41,11 @@ extension SecondaryReplica {
   /// reference of each. Returns how many.
   public mutating func takeAbandoned(into packets: UnsafeMutablePointer<Packet>, capacity: Int) -> Int {
     var count = 0
+    while repair.repairedCount > 0, count < capacity {
+      repair.repairedCount -= 1
+      packets[count] = repair.repaired[repair.repairedCount]
+      count += 1
+    }
     while heldHead != heldTail, count < capacity {
       packets[count] = held[Int(heldHead & heldMask)].packet
       heldHead += 1

@@ -8,7 +8,8 @@ public struct PendingList: ~Copyable {
   @frozen
   @usableFromInline
   struct Node {
-    @usableFromInline var packet: Packet
+    /// nil: the node is free.
+    @usableFromInline var packet: Packet?
     @usableFromInline var counter: UInt32
     @usableFromInline var next: UInt32
   }
@@ -74,22 +75,16 @@ public struct PendingList: ~Copyable {
   public func firstCounter(_ head: UInt32) -> UInt32 { nodes[Int(head)].counter }
   /// The first packet in the list; `head` is not 0.
   @inlinable @inline(__always)
-  public func first(_ head: UInt32) -> Packet { nodes[Int(head)].packet }
+  public func first(_ head: UInt32) -> Packet { nodes[Int(head)].packet.unsafelyUnwrapped }
 
   /// Takes packets out in no order, without regard to the lists that they are in; only when the list will never be used
   /// again (its owner is gone). Returns how many, at most `capacity`; 0: there are no more.
   mutating func drain(into packets: UnsafeMutablePointer<Packet>, capacity: Int) -> Int {
-    let nobody = Packet(bitPattern: MemoryLayout<PacketMetadata>.alignment).unsafelyUnwrapped
-    while freeHead != 0 {
-      let index = Int(freeHead)
-      freeHead = nodes[index].next
-      nodes[index].packet = nobody
-    }
     var taken = 0
     while drained < self.capacity, taken < capacity {
       drained += 1
-      guard nodes[drained].packet != nobody else { continue }
-      packets[taken] = nodes[drained].packet
+      guard let packet = nodes[drained].packet else { continue }
+      packets[taken] = packet
       taken += 1
     }
     count -= taken
@@ -102,8 +97,9 @@ public struct PendingList: ~Copyable {
     let node = nodes[Int(index)]
     head = node.next
     nodes[Int(index)].next = freeHead
+    nodes[Int(index)].packet = nil
     freeHead = index
     count -= 1
-    return node.packet
+    return node.packet.unsafelyUnwrapped
   }
 }

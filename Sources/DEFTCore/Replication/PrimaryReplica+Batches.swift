@@ -6,7 +6,9 @@ extension PrimaryReplica where Log: ~Copyable {
   /// True if the secondary has something to read.
   @inlinable
   public mutating func closeBatchIfDue(inputIsDry: Bool, now: UInt64) -> Bool {
-    guard tail != closed else { return takeStateClockIfDue(inputIsDry: inputIsDry, now: now) }
+    guard tail != closed || repair.lostCount != 0 else {
+      return takeStateClockIfDue(inputIsDry: inputIsDry, now: now)
+    }
     guard batchesInFlight < configuration.window else { return false }
     guard
       openCount >= configuration.batch || (inputIsDry && batchesInFlight < configuration.dryWindow)
@@ -21,7 +23,8 @@ extension PrimaryReplica where Log: ~Copyable {
       closeAlone(now: now)
       return false
     }
-    let length = ControlMessageHeader.byteCount + batchFlowCount * ClockEntry.byteCount
+    let lostBytes = repair.lostCount * PacketRange.byteCount
+    let length = ControlMessageHeader.byteCount + batchFlowCount * ClockEntry.byteCount + lostBytes
     guard flushBasesBeforePrepare(), let message = prepares.reserve(length) else {
       counters.prepareLogFull &+= 1
       return false
@@ -30,7 +33,8 @@ extension PrimaryReplica where Log: ~Copyable {
     lastBatchWasFull = openCount >= configuration.batch
     ControlMessageHeader(
       kind: .prepare, pair: configuration.pair, epoch: configuration.epoch, batch: closedBatch,
-      count: UInt32(batchFlowCount), flags: isLightlyLoaded ? ControlMessageHeader.promptVote : 0, length: length
+      count: UInt32(batchFlowCount), detail: UInt32(repair.lostCount),
+      flags: isLightlyLoaded ? ControlMessageHeader.promptVote : 0, length: length
     ).write(to: message)
     var entry = message + ControlMessageHeader.byteCount
     for i in 0..<batchFlowCount {
@@ -40,6 +44,7 @@ extension PrimaryReplica where Log: ~Copyable {
       entry += ClockEntry.byteCount
     }
     batchFlowCount = 0
+    if lostBytes > 0 { repair.writeLost(to: entry) }
     let end = prepares.append(length)
     prepares.publish(through: end)
     closed = tail
@@ -55,6 +60,7 @@ extension PrimaryReplica where Log: ~Copyable {
   mutating func closeUnreplicated() {
     for i in 0..<batchFlowCount { flows[Int(batchFlows[i])].pointee.isInBatch = false }
     batchFlowCount = 0
+    repair.forgetLost()
     for i in 0..<clockFlowCount { flows[Int(clockFlows[i])].pointee.isInStateClock = false }
     clockFlowCount = 0
     closed = tail
@@ -75,7 +81,9 @@ extension PrimaryReplica where Log: ~Copyable {
   /// one that was due at the close found no room in its log, or came too early).
   @usableFromInline
   mutating func takeStateClockIfDue(inputIsDry: Bool, now: UInt64) -> Bool {
-    guard configuration.isReplicated, clockedTail != tail else { return false }
+    guard configuration.isReplicated, clockedTail != tail || repair.lostClocked != repair.lostDeclared else {
+      return false
+    }
     let isQuiet =
       inputIsDry
       && (now &- clockedTime >= configuration.stateClockInterval || configuration.stateClockPackets == 1)
@@ -113,7 +121,9 @@ extension PrimaryReplica where Log: ~Copyable {
     clockedTail = tail
     clockedTime = now
     stateClocks[Int(clocksTaken % Self.stateClockCapacity)] = StateClock(
-      batch: closedBatch, end: tail, passed: passed, logEnd: commits.append(length))
+      batch: closedBatch, end: tail, passed: passed, logEnd: commits.append(length),
+      lostRanges: repair.lostDeclared)
+    repair.lostClocked = repair.lostDeclared
     clocksTaken &+= 1
     counters.stateClocksTaken &+= 1
   }
@@ -154,7 +164,10 @@ extension PrimaryReplica where Log: ~Copyable {
   // MARK: votes and release
 
   /// A message from the secondary. The caller has checked its lengths. True if the logs have something to send (again).
-  public mutating func receive(_ message: UnsafeRawBufferPointer) -> Bool {
+  /// `make` makes a packet of what gap repair brings; without it there is nothing to make packets of.
+  public mutating func receive(
+    _ message: UnsafeRawBufferPointer, make: PacketMaker = { _, _, _ in nil }
+  ) -> Bool {
     let bytes = message.baseAddress.unsafelyUnwrapped
     let header = ControlMessageHeader(reading: bytes)
     guard header.epoch == configuration.epoch, header.pair == configuration.pair, !isSteppedDown else {
@@ -163,20 +176,21 @@ extension PrimaryReplica where Log: ~Copyable {
       if header.pair == configuration.pair, header.epoch > configuration.epoch { stepDown() }
       return false
     }
-    var appliedBatch: UInt64 {
-      UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: ControlMessageHeader.byteCount, as: UInt64.self))
-    }
+    let body = bytes + ControlMessageHeader.byteCount
     switch ControlMessageHeader.Kind(rawValue: header.kind) {
     case .vote:
-      learn(voted: header.batch, applied: appliedBatch)
+      learn(voted: header.batch, applied: UInt64(littleEndian: body.loadUnaligned(as: UInt64.self)))
       return false
     case .resume:
-      learn(voted: header.batch, applied: appliedBatch)
+      learn(voted: header.batch, applied: UInt64(littleEndian: body.loadUnaligned(as: UInt64.self)))
       prepares.rewind()
       commits.rewind()
       return true
     case .synced:
       learnSynced(header)
+      return false
+    case .want, .packet, .missing, .uncovered:
+      receiveRepair(header, body, make)
       return false
     default:
       counters.impossibleMessages &+= 1
@@ -203,6 +217,7 @@ extension PrimaryReplica where Log: ~Copyable {
       guard clock.batch <= appliedBatch else { break }
       commits.trim(through: clock.logEnd)
       applied = clock.end
+      repair.lostApplied = clock.lostRanges
       clocksApplied &+= 1
       counters.stateClocksApplied &+= 1
     }
@@ -273,7 +288,9 @@ extension PrimaryReplica where Log: ~Copyable {
 
   /// Nothing processed is waiting for anything any more.
   public var isQuiescent: Bool {
-    guard pending.count == 0, closed == tail, released == tail, backlog.count == 0 else { return false }
+    guard pending.count == 0, closed == tail, released == tail, backlog.count == 0,
+      repair.lostApplied == repair.lostDeclared
+    else { return false }
     return configuration.isReplicated ? clocksApplied == clocksTaken && clockedTail == tail : true
   }
 

@@ -69,6 +69,8 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     /// Packets passed up to `end`: what egress must have acknowledged.
     @usableFromInline var passed: UInt64
     @usableFromInline var logEnd: UInt64
+    /// Ranges declared lost up to `batch`.
+    @usableFromInline var lostRanges: UInt64
   }
   @usableFromInline static var stateClockCapacity: UInt64 { 64 }
   @usableFromInline let stateClocks: UnsafeMutablePointer<StateClock>
@@ -106,10 +108,15 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
   /// Packets that may be taken from the input, besides the other bounds of `room`.
   @usableFromInline var roomLimit = Int.max
   var backlog = TakeoverBacklog<Function.State, Storage>()
+  /// R5: losses that votes have bound and that this replica, as a successor, has still to skip.
+  var inheritedLosses: UnsafeMutablePointer<PacketRange>?
+  var inheritedLossCount = 0
   var snapshot: SnapshotState
   /// A sweep is under way: each burst writes the base entries of its flows first.
   @usableFromInline var copiesBeforeWrite = false
 
+  /// Gap repair: what is watched, asked for and lost.
+  @usableFromInline var repair: PrimaryRepair
   public var counters = PrimaryCounters()
 
   /// - Parameter closeCapacity: close markers that can be in flight at most (all stamping units together).
@@ -145,7 +152,8 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     }
     output = table(configuration.retained, UInt.self)
     outputMask = UInt64(configuration.retained - 1)
-    batchFlows = table(configuration.batch + configuration.pending, UInt32.self)
+    batchFlows = table(configuration.batchFlows, UInt32.self)
+    repair = PrimaryRepair(configuration, memory: memory)
     clockFlows = table(configuration.stateClockFlows, UInt32.self)
     var batchCapacity = 1
     while batchCapacity < configuration.window + 1 { batchCapacity *= 2 }
@@ -251,23 +259,29 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     }
   }
 
+  /// A slot is stamped anew only after its last generation's close was committed: a later generation may begin at once.
+  func mayBegin(_ flowID: UInt32, _ flow: UnsafeMutablePointer<FlowState<Function.State>>) -> Bool {
+    flow.pointee.flowID == 0 || (flow.pointee.isClosed && flows.layout.isLater(flowID, than: flow.pointee.flowID))
+  }
+
+  mutating func begin(_ flowID: UInt32, _ flow: UnsafeMutablePointer<FlowState<Function.State>>) {
+    let flags = flow.pointee
+    flow.pointee = FlowState(beginning: flowID, Function.initialState)
+    flow.pointee.isInBatch = flags.isInBatch
+    flow.pointee.isInStateClock = flags.isInStateClock
+  }
+
   /// Whatever is not simply the next packet of a flow in order. False: the packet is not wanted.
   @inline(never)
   @usableFromInline
   mutating func order(_ packet: Packet, _ flow: UnsafeMutablePointer<FlowState<Function.State>>) -> Bool {
     let flowID = packet.pointee.flowID
     if flow.pointee.flowID != flowID {
-      // A slot is stamped anew only after its last generation's close was committed: a later generation may begin at once.
-      guard
-        flow.pointee.flowID == 0 || (flow.pointee.isClosed && flows.layout.isLater(flowID, than: flow.pointee.flowID))
-      else {
+      guard mayBegin(flowID, flow) else {
         counters.staleGeneration &+= 1
         return false
       }
-      let flags = flow.pointee
-      flow.pointee = FlowState(beginning: flowID, Function.initialState)
-      flow.pointee.isInBatch = flags.isInBatch
-      flow.pointee.isInStateClock = flags.isInStateClock
+      begin(flowID, flow)
     }
     let ahead = packet.pointee.counter.serialDistance(from: flow.pointee.next)
     if ahead == 0 {

@@ -41,6 +41,7 @@ public struct PrimaryCounters: Sendable {
   public var retransmitted: UInt64 = 0
   /// Packets given back after the group went to somebody else (B4).
   public var abandoned: UInt64 = 0
+  public var repair = RepairCounters()
   public init() {}
 }
 
@@ -72,6 +73,7 @@ public struct SecondaryCounters: Sendable {
   public var clocksForgotten: UInt64 = 0
   /// Messages that no correct primary sends: a gap in the batch numbers, a commit that was not voted for.
   public var impossibleMessages: UInt64 = 0
+  public var repair = RepairCounters()
   public init() {}
 }
 

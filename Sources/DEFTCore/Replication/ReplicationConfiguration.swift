@@ -32,6 +32,15 @@ public struct ReplicationConfiguration: Sendable, Equatable {
   public var acknowledgeTimeout: UInt64
   /// Flows that one step of a snapshot writes, at most.
   public var snapshotChunk: Int
+  /// A missing packet is asked for after this time, and declared lost when the other replica has twice said that it does
+  /// not hold it, so after two to three of these (B3). Must exceed what the fabric reorders. 0: nothing is asked for.
+  public var gapTimeout: UInt64
+  /// Packets that can lie in a replica's input buffer: nobody asks for, or denies, what may be there.
+  public var inputCapacity: Int
+  /// Flows whose gaps are watched at once; a power of two, at least 8. More than that wait for their turn.
+  public var gaps: Int
+  /// Ranges declared lost and not yet covered by an applied state clock, at most.
+  public var lostRanges: Int
   /// false: there is never a secondary, and nothing can fail over; what is processed is released at once.
   public var isReplicated: Bool
 
@@ -39,7 +48,8 @@ public struct ReplicationConfiguration: Sendable, Equatable {
     pair: UInt16 = 0, epoch: UInt32 = 1, batch: Int = 256, window: Int = 32, flushInterval: UInt64 = 50_000,
     dryWindow: Int = 4, stateClockPackets: Int = 4096, stateClockInterval: UInt64 = 200_000, retained: Int = 32_768,
     held: Int = 65_536, pending: Int = 4096, pendingPerFlow: Int = 1024, policy: UnprotectedPolicy = .hold,
-    acknowledgeTimeout: UInt64 = 10_000_000, snapshotChunk: Int = 256, isReplicated: Bool = true
+    acknowledgeTimeout: UInt64 = 10_000_000, snapshotChunk: Int = 256, gapTimeout: UInt64 = 5_000_000,
+    inputCapacity: Int = 0, gaps: Int = 1024, lostRanges: Int = 256, isReplicated: Bool = true
   ) {
     self.pair = pair
     self.epoch = epoch
@@ -56,6 +66,10 @@ public struct ReplicationConfiguration: Sendable, Equatable {
     self.policy = policy
     self.acknowledgeTimeout = acknowledgeTimeout
     self.snapshotChunk = snapshotChunk
+    self.gapTimeout = gapTimeout
+    self.inputCapacity = inputCapacity
+    self.gaps = gaps
+    self.lostRanges = lostRanges
     self.isReplicated = isReplicated
   }
 
@@ -72,6 +86,12 @@ public struct ReplicationConfiguration: Sendable, Equatable {
   public func longestSnapshotMessage(stateSize: Int) -> Int {
     ControlMessageHeader.byteCount + snapshotChunk * ReplicationConfiguration.stateEntryBytes(stateSize: stateSize)
   }
+  /// Flows that one batch can touch: by its packets, by what they make due, and by losses.
+  var batchFlows: Int { batch + pending + lostRanges }
   /// Bytes of the longest packet clock that the primary can send.
-  public var longestPrepare: Int { ControlMessageHeader.byteCount + (batch + pending) * ClockEntry.byteCount }
+  public var longestPrepare: Int {
+    ControlMessageHeader.byteCount + batchFlows * ClockEntry.byteCount + lostRanges * PacketRange.byteCount
+  }
+  /// Gap repair looks for gaps so often, ns.
+  public var scanInterval: UInt64 { gapTimeout / 2 }
 }

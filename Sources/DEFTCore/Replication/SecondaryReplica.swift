@@ -59,6 +59,10 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
   public private(set) var promptBatch: UInt64 = 0
   public private(set) var appliedBatch: UInt64 = 0
 
+  /// R5: what prepares have declared lost, until a state clock covers it.
+  @usableFromInline var lost: LostRanges
+  /// Gap repair: what is watched and asked for.
+  @usableFromInline var repair: SecondaryRepair
   public var counters = SecondaryCounters()
 
   /// It has not got everything yet, and must not be promoted (R9).
@@ -81,8 +85,10 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
     }
     appliedNext = table(layout.indexCount, UInt32.self)
     held = table(configuration.held, Copy.self)
+    lost = LostRanges(capacity: configuration.lostRanges, memory: memory)
+    repair = SecondaryRepair(configuration, memory: memory)
     var entries = 1
-    while entries < configuration.window * (configuration.batch + configuration.pending) { entries *= 2 }
+    while entries < configuration.window * configuration.batchFlows { entries *= 2 }
     waiting = table(entries, ClockEntry.self)
     waitingMask = UInt64(entries - 1)
     var ends = 1
@@ -136,30 +142,22 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
   mutating func order(_ packet: Packet, _ flow: UnsafeMutablePointer<FlowState<State>>) -> Bool {
     let flowID = packet.pointee.flowID
     if flow.pointee.flowID != flowID {
-      guard
-        flow.pointee.flowID == 0 || (flow.pointee.isClosed && flows.layout.isLater(flowID, than: flow.pointee.flowID))
-      else {
+      guard mayBegin(flowID, flow) else {
         counters.staleGeneration &+= 1
         return false
       }
-      flow.pointee = FlowState(beginning: flowID, initialState)
-      appliedNext[flows.layout.index(flowID)] = Stamp.firstCounter
+      begin(flowID, flow)
     }
+    if lost.count > 0 { catchUp(flow) }
     let ahead = packet.pointee.counter.serialDistance(from: flow.pointee.next)
-    guard ahead >= 0 else {
-      counters.duplicates &+= 1
-      return false
-    }
+    guard ahead >= 0 else { return isLateButHeld(packet) }
     guard ahead < counterWindow else {
       counters.outsideWindow &+= 1
       return false
     }
     if ahead == 0 {
       flow.pointee.next = packet.pointee.counter &+ 1
-      while flow.pointee.pending != 0, pending.firstCounter(flow.pointee.pending) == flow.pointee.next {
-        _ = pending.removeFirst(&flow.pointee.pending)
-        flow.pointee.next &+= 1
-      }
+      catchUp(flow)
       return true
     }
     // The pendingList only remembers which counters are here; the copy itself is held like any other.
@@ -175,10 +173,32 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
     return false
   }
 
+  func mayBegin(_ flowID: UInt32, _ flow: UnsafeMutablePointer<FlowState<State>>) -> Bool {
+    flow.pointee.flowID == 0 || (flow.pointee.isClosed && flows.layout.isLater(flowID, than: flow.pointee.flowID))
+  }
+
+  func begin(_ flowID: UInt32, _ flow: UnsafeMutablePointer<FlowState<State>>) {
+    flow.pointee = FlowState(beginning: flowID, initialState)
+    appliedNext[flows.layout.index(flowID)] = Stamp.firstCounter
+  }
+
+  /// Everything below `next` is here: so may be what comes next, or it is declared lost.
+  mutating func catchUp(_ flow: UnsafeMutablePointer<FlowState<State>>) {
+    repeat {
+      while flow.pointee.pending != 0 {
+        let ahead = pending.firstCounter(flow.pointee.pending).serialDistance(from: flow.pointee.next)
+        guard ahead <= 0 else { break }
+        _ = pending.removeFirst(&flow.pointee.pending)
+        // Behind: a copy that came although it was declared lost.
+        if ahead == 0 { flow.pointee.next &+= 1 }
+      }
+    } while lost.count > 0 && skipLost(flow)
+  }
+
   // MARK: messages
 
-  /// A message from the primary. The caller has checked its lengths.
-  public mutating func receive(_ message: UnsafeRawBufferPointer) {
+  /// A message from the primary. The caller has checked its lengths. `make` makes a packet of what gap repair brings.
+  public mutating func receive(_ message: UnsafeRawBufferPointer, make: PacketMaker = { _, _, _ in nil }) {
     let bytes = message.baseAddress.unsafelyUnwrapped
     let header = ControlMessageHeader(reading: bytes)
     guard header.epoch == configuration.epoch, header.pair == configuration.pair else {
@@ -189,6 +209,7 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
     case .prepare: prepare(header, bytes + ControlMessageHeader.byteCount)
     case .commit: commit(header, bytes + ControlMessageHeader.byteCount)
     case .base, .baseEnd: base(header, bytes + ControlMessageHeader.byteCount)
+    case .want, .packet: receiveRepair(header, bytes + ControlMessageHeader.byteCount, make)
     default: counters.impossibleMessages &+= 1
     }
   }
@@ -200,9 +221,12 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
     }
     // R13: gaps are refused. A primary never has more than `window` batches in flight, so the tables below suffice.
     guard header.batch == preparedBatch + 1, preparedBatch - votedBatch < UInt64(configuration.window),
-      UInt64(header.count) <= waitingMask + 1 - (waitingTail - waitingHead), header.detail == 0,
+      UInt64(header.count) <= waitingMask + 1 - (waitingTail - waitingHead), Int(header.detail) <= lost.room,
       (0..<Int(header.count)).allSatisfy({ i in
         ClockEntry(reading: entries + i * ClockEntry.byteCount).flowID != 0
+      }),
+      (0..<Int(header.detail)).allSatisfy({ i in
+        PacketRange(reading: entries + Int(header.count) * ClockEntry.byteCount + i * PacketRange.byteCount).isPlausible
       })
     else {
       counters.impossibleMessages &+= 1
@@ -218,6 +242,10 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
         waiting[Int(waitingTail & waitingMask)] = entry
         waitingTail &+= 1
       }
+    }
+    for i in 0..<Int(header.detail) {
+      let place = entries + Int(header.count) * ClockEntry.byteCount + i * PacketRange.byteCount
+      lost.append(PacketRange(reading: place), batch: preparedBatch)
     }
     waitingEnds[Int(preparedBatch & waitingEndsMask)] = waitingTail
     clocks.close(batch: preparedBatch)
@@ -240,11 +268,16 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
 
   @usableFromInline
   mutating func voteWaiting() -> Bool {
-    while waitingHead != waitingTail, holds(waiting[Int(waitingHead & waitingMask)]) { waitingHead &+= 1 }
+    while waitingHead != waitingTail {
+      let entry = waiting[Int(waitingHead & waitingMask)]
+      guard holds(entry) || (lost.count > 0 && holdsBesideLost(entry)) else { break }
+      waitingHead &+= 1
+    }
     let before = votedBatch
     while votedBatch != preparedBatch, waitingEnds[Int((votedBatch + 1) & waitingEndsMask)] <= waitingHead {
       votedBatch += 1
     }
+    if lost.count > 0 { bindLost(through: votedBatch) }
     counters.votes &+= votedBatch - before
     return votedBatch != before
   }
@@ -270,6 +303,7 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
     }
     appliedBatch = header.batch
     clocks.forget(through: appliedBatch)
+    if lost.count > 0 { lost.remove(through: appliedBatch) }
     mayFree = true
     counters.stateClocksApplied &+= 1
   }
@@ -321,14 +355,17 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
     sortedBatch = appliedBatch
     var place = heldTail
     var position = heldTail
+    var oldCount = 0
     while position != heldHead {
       position &-= 1
       let copy = held[Int(position & heldMask)]
       guard !isCovered(copy) else { continue }
+      if position < repair.oldTail { oldCount += 1 }
       place &-= 1
       held[Int(position & heldMask)] = held[Int(place & heldMask)]
       held[Int(place & heldMask)] = copy
     }
+    repair.sorted(old: oldCount, from: place)
     mayFree = place != heldHead
     counters.sorted &+= 1
   }

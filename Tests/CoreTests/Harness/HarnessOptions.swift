@@ -4,7 +4,8 @@ import DEFTCore
 struct HarnessOptions {
   var replication = ReplicationConfiguration(
     pair: 7, epoch: 3, batch: 8, window: 2, flushInterval: 1_000, dryWindow: 1, stateClockPackets: 16,
-    stateClockInterval: 4_000, retained: 256, held: 512, pending: 32, pendingPerFlow: 16)
+    stateClockInterval: 4_000, retained: 256, held: 512, pending: 32, pendingPerFlow: 16, gapTimeout: 0,
+    lostRanges: 1)
   var function = ScriptedFunction()
   /// Different 5-tuples.
   var keys = 4
@@ -19,12 +20,30 @@ struct HarnessOptions {
   var egressWindow = 1
   /// One in so many packets is doubled on each way; 0: none.
   var doubles = 0
+  /// One in so many packets is lost on each way, before it can be doubled; 0: none. Needs a `gapTimeout`.
+  var primaryLosses = 0
+  var secondaryLosses = 0
+  /// Longest messages that the repair logs have room for.
+  var repairLog = 4
   var egressHold = 64
   /// In longest messages.
   var prepareLog = 4
   var commitLog = 4
   /// Packets on their way to a replica at most.
   var inFlight = 256
+
+  /// As `random`, with losses on the ways, and gap repair on.
+  static func lossy(_ random: inout SeededGenerator) -> HarnessOptions {
+    var options = HarnessOptions.random(&random)
+    options.primaryLosses = random.oneOf([0, 2, 5, 20, 100])
+    options.secondaryLosses = options.primaryLosses == 0 ? 10 : random.oneOf([0, 2, 5, 20, 100])
+    options.repairLog = random.oneOf([1, 4, 100])
+    options.replication.gapTimeout = UInt64(random.oneOf([500, 5_000, 40_000]))
+    options.replication.inputCapacity = random.oneOf([0, 0, 16, 200])
+    options.replication.gaps = random.oneOf([8, 64])
+    options.replication.lostRanges = random.oneOf([1, 4, 64])
+    return options
+  }
 
   /// Anything that is legal. The secondary has room for all that the primary may have processed and the ways may carry.
   static func random(_ random: inout SeededGenerator) -> HarnessOptions {

@@ -20,8 +20,10 @@ final class LogBook {
   fileprivate(set) var refusals = 0
   private let room: UnsafeMutableRawPointer
 
-  init(capacity: Int) {
+  /// - Parameter isRetaining: messages are kept until trimmed; otherwise what was read is free.
+  init(capacity: Int, isRetaining: Bool = true) {
     self.capacity = capacity
+    if !isRetaining { trimmed = .max }
     room = .allocate(byteCount: capacity, alignment: 8)
   }
   deinit { room.deallocate() }
@@ -29,7 +31,7 @@ final class LogBook {
   private var tail: UInt64 { messages.last?.end ?? 0 }
   private var cursor: UInt64 { nextIndex < messages.count ? messages[nextIndex].start : tail }
   /// Nothing is left to be read or trimmed.
-  var isDrained: Bool { trimmed == tail && cursor == tail }
+  var isDrained: Bool { (trimmed == tail || trimmed == .max) && cursor == tail }
 
   fileprivate func reserve(_ byteCount: Int) -> UnsafeMutableRawPointer? {
     precondition(byteCount % 8 == 0 && byteCount > 0)

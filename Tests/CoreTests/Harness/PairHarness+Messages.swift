@@ -32,15 +32,20 @@ extension PairHarness {
       }
     }
     clocks.append(entries)
+    losses.append(lostRanges(bytes))
+    require(losses[clocks.count - 1] == declared, "prepare \(header.batch) does not say what was declared lost")
     require(clocks.count - 1 - knownVoted <= options.replication.window, "more than `window` batches are in flight")
     let most = options.replication.batch + options.replication.pending
-    require(processed > 0 && processed <= most, "a batch of \(processed) packets")
+    require(processed > 0 || !declared.isEmpty, "an empty batch")
+    require(processed <= most, "a batch of \(processed) packets")
+    declared = []
   }
 
   func clock(_ bytes: [UInt8]) -> (header: ControlMessageHeader, entries: [ClockEntry]) {
     bytes.withUnsafeBytes { buffer in
       let header = ControlMessageHeader(reading: buffer.baseAddress!)
-      let entries = (0..<Int(header.count)).map {
+      let isClock = header.kind == ControlMessageHeader.Kind.prepare.rawValue
+      let entries = (0..<(isClock ? Int(header.count) : 0)).map {
         ClockEntry(reading: buffer.baseAddress! + ControlMessageHeader.byteCount + $0 * ClockEntry.byteCount)
       }
       return (header, entries)
@@ -104,7 +109,7 @@ extension PairHarness {
     guard !messagesToSecondary.isEmpty else { return false }
     let bytes = messagesToSecondary.removeFirst()
     let applied = secondary.appliedBatch
-    bytes.withUnsafeBytes { secondary.receive($0) }
+    bytes.withUnsafeBytes { secondary.receive($0, make: makeForSecondary) }
     if secondary.appliedBatch != applied {
       for (entry, _) in states(bytes).entries { withRun(entry.flowID) { $0.appliedNext = entry.next } }
     }
@@ -121,6 +126,10 @@ extension PairHarness {
     require(secondary.votedBatch < UInt64(clocks.count), "a vote for a batch that does not exist")
     guard isNew else { return 0 }
     for batch in Int(before) + 1...Int(secondary.votedBatch) {
+      // R5: what is declared lost counts as held from the vote on.
+      for range in losses[batch] {
+        for offset in 0..<range.count { withRun(range.flowID) { _ = $0.atSecondary.insert(range.from &+ offset) } }
+      }
       for entry in clocks[batch] {
         withRun(entry.flowID) {
           require(
@@ -158,7 +167,8 @@ extension PairHarness {
     let bytes = messagesToPrimary.removeFirst()
     let header = clock(bytes).header
     let isResume = header.kind == ControlMessageHeader.Kind.resume.rawValue
-    require(bytes.withUnsafeBytes { primary.receive($0) } == isResume, "only a resume has the logs sent again")
+    let sendsAgain = bytes.withUnsafeBytes { primary.receive($0, make: makeForPrimary) }
+    require(sendsAgain == isResume, "only a resume has the logs sent again")
     // A resume of an earlier connection does not open the logs while there is none.
     if isResume, !isConnected { (prepares.isOpen, commits.isOpen) = (false, false) }
     while knownVoted < Int(header.batch) {

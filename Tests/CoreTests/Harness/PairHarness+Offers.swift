@@ -35,21 +35,25 @@ extension PairHarness {
 
   func sendStray(
     _ kind: ControlMessageHeader.Kind, batch: UInt64, pair: UInt16 = 7, epoch: UInt32 = 3, clock: [ClockEntry] = [],
-    states: [StateEntry] = [], stateBytes: Int = 16, lost: UInt32 = 0
+    states: [StateEntry] = [], stateBytes: Int = 16, lost: [PacketRange] = []
   ) {
     let isCommit = kind == .commit
     let entryBytes = isCommit ? StateEntry.byteCount + stateBytes : ClockEntry.byteCount
     let count = isCommit ? states.count : clock.count
-    let length = ControlMessageHeader.byteCount + count * entryBytes
+    let lostPlace = ControlMessageHeader.byteCount + count * entryBytes
+    let length = lostPlace + lost.count * PacketRange.byteCount
     var bytes = [UInt8](repeating: 0, count: length)
     bytes.withUnsafeMutableBytes { buffer in
       ControlMessageHeader(
         kind: kind, pair: pair, epoch: epoch, batch: batch, count: UInt32(count),
-        detail: isCommit ? UInt32(entryBytes) : lost, length: length
+        detail: isCommit ? UInt32(entryBytes) : UInt32(lost.count), length: length
       ).write(to: buffer.baseAddress!)
       for i in 0..<count {
         let place = buffer.baseAddress! + ControlMessageHeader.byteCount + i * entryBytes
         if isCommit { states[i].write(to: place) } else { clock[i].write(to: place) }
+      }
+      for (i, range) in lost.enumerated() {
+        range.write(to: buffer.baseAddress! + lostPlace + i * PacketRange.byteCount)
       }
     }
     bytes.withUnsafeBytes { secondary.receive($0) }

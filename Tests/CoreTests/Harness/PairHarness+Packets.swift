@@ -19,7 +19,7 @@ extension PairHarness {
     return packets.count
   }
 
-  private func acceptedByPrimary(_ packet: Packet) {
+  func acceptedByPrimary(_ packet: Packet) {
     withRun(packet.pointee.flowID) { run in
       let before = run.atPrimary.next
       require(run.atPrimary.insert(packet.pointee.counter), "the primary takes a packet twice")
@@ -29,9 +29,9 @@ extension PairHarness {
     }
   }
 
-  private func refusedByPrimary(_ packet: Packet) {
+  func refusedByPrimary(_ packet: Packet) {
     let isKnown = runs[packet.pointee.flowID]?.atPrimary.has(packet.pointee.counter) ?? false
-    if isKnown {
+    if isKnown || isRepairing {
       giveBack(packet, toPrimary.references, "the primary's input")
     } else {
       cameAgain += 1
@@ -48,12 +48,10 @@ extension PairHarness {
     let unwantedCount = secondary.hold(packets, count: packets.count, unwanted: &unwanted)
     let refused = Set(unwanted[..<unwantedCount])
     for packet in packets where !refused.contains(packet) {
-      withRun(packet.pointee.flowID) {
-        require($0.atSecondary.insert(packet.pointee.counter), "the secondary holds two copies of a packet")
-      }
+      heldBySecondary(packet)
     }
     for packet in refused {
-      if runs[packet.pointee.flowID]?.atSecondary.has(packet.pointee.counter) ?? false {
+      if isRepairing || runs[packet.pointee.flowID]?.atSecondary.has(packet.pointee.counter) ?? false {
         giveBack(packet, 1, "the secondary's input")
       } else {
         cameAgain += 1
@@ -61,6 +59,15 @@ extension PairHarness {
       }
     }
     return packets.count
+  }
+
+  func heldBySecondary(_ packet: Packet) {
+    withRun(packet.pointee.flowID) {
+      let isNew = $0.atSecondary.insert(packet.pointee.counter)
+      // What is declared lost and not bound yet is kept as often as it comes.
+      let isLost = lost.contains(PacketName(packet.pointee))
+      require(isNew || isLost, "the secondary holds two copies of a packet")
+    }
   }
 
   @discardableResult

@@ -7,6 +7,7 @@ extension PairHarness {
     case stamp, deliverToPrimary, deliverToSecondary, closeBatch, sendPrepare, sendCommit, deliverToSecondaryNode
     case vote, tell, deliverToPrimaryNode, release, egress, acknowledge, freeAtPrimary, freeAtSecondary
     case time, sweep, flushWays, cut, reconnect
+    case repairPrimary, repairSecondary
   }
 
   /// How often each step happens; every seed has other habits.
@@ -18,6 +19,7 @@ extension PairHarness {
         case .cut: random.below(2)
         case .reconnect: 2
         case .sweep, .flushWays: 1 + random.below(3)
+        case .repairPrimary, .repairSecondary: isRepairing ? 4 : 0
         default: 1 + random.below(8)
         }
       return [Step](repeating: step, count: weight)
@@ -51,6 +53,8 @@ extension PairHarness {
       toSecondary.flush(&random)
     case .cut: cut()
     case .reconnect: reconnect()
+    case .repairPrimary: repairPrimary()
+    case .repairSecondary: repairSecondary()
     }
   }
 
@@ -78,19 +82,24 @@ extension PairHarness {
     tell()
     freeAtSecondary()
     runEgress()
+    guard isRepairing else { return }
+    repairPrimary()
+    repairSecondary()
   }
 
   var isAtRest: Bool {
     toPrimary.count == 0 && toSecondary.count == 0 && toEgress.isEmpty && bank.live == 0 && primary.isQuiescent
       && secondary.isQuiescent && prepares.isDrained && commits.isDrained && messagesToPrimary.isEmpty
-      && messagesToSecondary.isEmpty
+      && messagesToSecondary.isEmpty && repairedForPrimary.isEmpty && repairedForSecondary.isEmpty
   }
 
   /// Nothing new comes and nothing is lost any more: everything must come to its end, and be what a sequential run gives.
   func settle(closingFlows: Bool = false) {
     reconnect()
+    isLossless = true
     var (progress, idleRounds) = (0, 0)
-    while violation == nil, idleRounds < 1_000 {
+    var rounds = 0
+    while violation == nil, idleRounds < 1_000, rounds < 50_000 {
       toPrimary.flush(&random, withLate: true)
       toSecondary.flush(&random, withLate: true)
       now += 2_000
@@ -99,10 +108,12 @@ extension PairHarness {
         sweep()
       }
       pass()
+      rounds += 1
+      if isRepairing, rounds % 64 == 0, toPrimary.count + toSecondary.count == 0 { revealTails() }
       let positions = Int(primary.tail + primary.freed + primary.clocksApplied)
-      let sum = transmitted.count + positions + secondary.heldCount + closesCommitted
+      let sum = transmitted.count + positions + secondary.heldCount + closesCommitted + repairProgress
       (progress, idleRounds) = (sum, sum == progress ? idleRounds + 1 : 0)
-      if isAtRest, !closingFlows || unit.table.slots.occupied == 0 { return checkRest() }
+      if isAtRest, hasNoHiddenTail, !closingFlows || unit.table.slots.occupied == 0 { return checkRest() }
     }
     fail(
       "does not come to rest: ways \(toPrimary.count) and \(toSecondary.count), \(bank.live) packets held; primary: room "
@@ -110,7 +121,7 @@ extension PairHarness {
         + "tail \(primary.tail), released \(primary.released), clocked \(primary.clockedTail), freed \(primary.freed), clocks "
         + "\(primary.clocksTaken) \(primary.clocksSent) \(primary.clocksApplied); secondary: held \(secondary.heldCount), "
         + "pending \(secondary.pendingCount); egress \(toEgress.count) and \(egress.heldCount); slots "
-        + "\(unit.table.slots.occupied)")
+        + "\(unit.table.slots.occupied)\(stuckFlows)")
   }
 
   func checkRest() {

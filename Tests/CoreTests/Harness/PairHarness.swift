@@ -17,6 +17,8 @@ final class PairHarness {
   let arena = TableArena()
   let prepares: LogBook
   let commits: LogBook
+  /// Gap repair's messages, to the secondary and to the primary.
+  let repairs: (toSecondary: LogBook, toPrimary: LogBook)
   var unit: StampingUnit
   var primary: Primary
   var secondary: Secondary
@@ -44,6 +46,8 @@ final class PairHarness {
   var closesCommitted = 0
 
   var runs: [UInt32: SequentialRun] = [:]
+  /// The 5-tuple of each flow.
+  var keys: [UInt32: Int] = [:]
   /// What the primary has told: clocks by batch, and what it knows to be voted for.
   var clocks: [[ClockEntry]] = [[]]
   var knownVoted = 0
@@ -52,6 +56,18 @@ final class PairHarness {
   var processed = 0
   /// Packets refused for want of room in a pendingList, which came again.
   var cameAgain = 0
+  /// Packets that gap repair brought and that wait for room, in order.
+  var repairedForPrimary: [Packet] = []
+  var repairedForSecondary: [Packet] = []
+  /// No packet is lost on a way any more.
+  var isLossless = false
+  /// Packets of which no copy was sent on any way, and what was declared lost.
+  var destroyed: Set<PacketName> = []
+  var lost: Set<PacketName> = []
+  /// By batch: what its prepare declares lost.
+  var losses: [[PacketRange]] = [[]]
+  /// Declared lost in the open batch.
+  var declared: [PacketRange] = []
   var violation: String?
   private let tableSeed: UInt64
 
@@ -63,6 +79,11 @@ final class PairHarness {
     prepares = LogBook(capacity: options.prepareLog * pair.longestPrepare)
     let stateSize = MemoryLayout<ScriptedFunction.State>.size
     commits = LogBook(capacity: options.commitLog * pair.longestCommit(stateSize: stateSize))
+    let longest = ControlMessageHeader.byteCount + ReplicationConfiguration.repairRanges * PacketRange.byteCount
+    repairs = (
+      LogBook(capacity: options.repairLog * longest, isRetaining: false),
+      LogBook(capacity: options.repairLog * longest, isRetaining: false)
+    )
     unit = StampingUnit(unit: 0, layout: layout, seed: seed, idleTimeout: options.idleTimeout, memory: memory)
     primary = Primary(
       function: options.function, configuration: pair, layout: layout, prepares: BookLog(book: prepares),
@@ -107,6 +128,7 @@ final class PairHarness {
         startFlow(flowID, at: options.firstCounter)
       }
     }
+    keys[flowID] = key
     let counter = unit.take(record, now: now)
     let stampTime = time ?? now
     withRun(flowID) {
@@ -138,11 +160,22 @@ final class PairHarness {
   private func send(_ metadata: PacketMetadata, _ word: UInt64) {
     let isReplicated = options.replication.isReplicated
     let packet = bank.make(metadata, content: (word, 0), references: isReplicated ? 3 : 1)
-    double(packet, on: \.toPrimary)
-    toPrimary.send(packet, &random)
-    guard isReplicated else { return }
-    double(packet, on: \.toSecondary)
-    toSecondary.send(packet, &random)
+    let isSent = send(packet, on: \.toPrimary, losses: options.primaryLosses)
+    let isCopied = isReplicated && send(packet, on: \.toSecondary, losses: options.secondaryLosses)
+    if !isSent, !isCopied { destroyed.insert(PacketName(metadata)) }
+  }
+
+  /// False: it is lost.
+  private func send(
+    _ packet: Packet, on way: ReferenceWritableKeyPath<PairHarness, HarnessPath>, losses: Int
+  ) -> Bool {
+    guard isLossless || !random.oneIn(losses) else {
+      giveBack(packet, self[keyPath: way].references, "the way")
+      return false
+    }
+    double(packet, on: way)
+    self[keyPath: way].send(packet, &random)
+    return true
   }
 
   private func double(_ packet: Packet, on way: ReferenceWritableKeyPath<PairHarness, HarnessPath>) {

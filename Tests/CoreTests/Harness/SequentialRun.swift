@@ -14,6 +14,8 @@ struct SequentialRun {
   let flowID: UInt32
   let first: UInt32
   private(set) var points: [Point] = []
+  /// What was stamped; no word: the close marker.
+  private var stamped: [(word: UInt64?, time: UInt64, isLost: Bool)] = []
   /// Counters that leave the primary, the close marker among them, with the one that each names as its previous.
   private(set) var leaving: [(counter: UInt32, previous: UInt32, isMarker: Bool)] = []
   var released = 0
@@ -48,6 +50,28 @@ struct SequentialRun {
   }
 
   mutating func stamp(_ word: UInt64, time: UInt64, _ function: ScriptedFunction) {
+    stamped.append((word, time, false))
+    run(word, time: time, function)
+  }
+
+  /// The packet was declared lost before it was processed: what is left is a run of the others.
+  mutating func lose(_ counter: UInt32, _ function: ScriptedFunction) {
+    let index = Int(counter &- first)
+    stamped[index].isLost = true
+    points.removeLast(points.count - index)
+    leaving.removeAll { !$0.counter.isSeriallyBefore(counter) }
+    for (word, time, isLost) in stamped[index...] {
+      if isLost {
+        points.append(last)
+      } else if let word {
+        run(word, time: time, function)
+      } else {
+        end(time: time)
+      }
+    }
+  }
+
+  private mutating func run(_ word: UInt64, time: UInt64, _ function: ScriptedFunction) {
     var point = last
     let counter = next
     point.time = max(point.time, time)
@@ -60,12 +84,20 @@ struct SequentialRun {
   }
 
   mutating func close(time: UInt64) {
+    stamped.append((nil, time, false))
+    end(time: time)
+  }
+
+  private mutating func end(time: UInt64) {
     var point = last
     leaving.append((next, point.lastPassed, true))
     point = Point(
       state: ScriptedFunction.initialState, lastPassed: next, time: max(point.time, time), isClosed: true)
     points.append(point)
   }
+
+  /// Stamp time of the last packet.
+  var lastStampTime: UInt64 { stamped.last?.time ?? 0 }
 
   var isComplete: Bool {
     released == leaving.count && out == leaving.count && atPrimary.next == next && atSecondary.next == next
