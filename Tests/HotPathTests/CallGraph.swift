@@ -16,6 +16,9 @@ struct CallGraph {
     let end = start + bytes.count
     var line = start
     var caller = ""
+    // A function without a symbol looks like the end of the one before it: code that begins anew, with its frame, behind
+    // the padding after a function's last instruction. It is called as `symbol+0x10`.
+    var isBehindPadding = false
     while line < end {
       let newline = memchr(line, 0x0a, end - line).map { UnsafeRawPointer($0) } ?? end
       defer { line = newline + 1 }
@@ -25,12 +28,37 @@ struct CallGraph {
       if first == UInt8(ascii: "<") {
         caller = CallGraph.symbol(line, newline) ?? ""
         callees[caller, default: []] = callees[caller, default: []]
-      } else if first == 0x09, second == UInt8(ascii: "c") || second == UInt8(ascii: "j") {
-        // Within the same function: <symbol+0x10>.
-        guard let callee = CallGraph.symbol(line, newline), !callee.contains("+0x") else { continue }
+        isBehindPadding = false
+        continue
+      }
+      guard first == 0x09 else { continue }
+      if second == UInt8(ascii: "n") {
+        isBehindPadding = true
+        continue
+      }
+      if isBehindPadding, second == UInt8(ascii: "p"), CallGraph.isFrameStart(line, newline) {
+        caller = CallGraph.unnamed(caller)
+      }
+      isBehindPadding = false
+      if second == UInt8(ascii: "c") || second == UInt8(ascii: "j") {
+        guard var callee = CallGraph.symbol(line, newline) else { continue }
+        if let place = callee.range(of: "+0x") {
+          callee = CallGraph.unnamed(String(callee[..<place.lowerBound]))
+          // A jump within the same function.
+          guard second == UInt8(ascii: "c") || callee != CallGraph.unnamed(caller) else { continue }
+        }
         callees[caller, default: []].insert(callee)
       }
     }
+  }
+
+  private static func unnamed(_ symbol: String) -> String {
+    symbol.hasSuffix(" (what follows)") ? symbol : symbol + " (what follows)"
+  }
+  /// `\tpush   %rbp`
+  private static func isFrameStart(_ line: UnsafeRawPointer, _ end: UnsafeRawPointer) -> Bool {
+    let text = String(decoding: UnsafeRawBufferPointer(start: line, count: end - line), as: UTF8.self)
+    return text.hasPrefix("\tpush") && text.contains("%rbp")
   }
 
   /// What stands between < and >, without its version: `swift_retain@plt` is `swift_retain`.
