@@ -248,6 +248,31 @@ import Testing
     #expect(secondary.pointee.snapshot.applied == 2 && secondary.pointee.digest().digest == digest)
   }
 
+  /// The rule may change before the sync begins: copies from before the entry are covered, those behind it stay known.
+  @Test func entryDoesNotForgetCopiesThatCameBefore() {
+    let harness = harness()
+    harness.failSecondary()
+    harness.addSecondary()
+    let secondary = harness.secondary!.secondary!
+    let flow = harness.layout.first(unit: 0, slot: 0)
+    for _ in 0..<3 { harness.stamp(0) }
+    harness.deliverToSecondary()
+    let size = ReplicationConfiguration.stateEntryBytes(stateSize: MemoryLayout<ScriptedFunction.State>.size)
+    var bytes = [UInt8](repeating: 0, count: ControlMessageHeader.byteCount + size)
+    bytes.withUnsafeMutableBytes {
+      ControlMessageHeader(
+        kind: .base, pair: 7, epoch: harness.assignment.epoch, batch: 1, count: 1, detail: UInt32(size),
+        length: $0.count
+      ).write(to: $0.baseAddress!)
+      StateEntry(flowID: flow, next: 2, lastPassed: 1, isClosed: false, time: 5).write(
+        to: $0.baseAddress! + ControlMessageHeader.byteCount)
+    }
+    bytes.withUnsafeBytes { secondary.pointee.receive($0) }
+    #expect(secondary.pointee.flows.entry(flow).pointee.next == 4)
+    #expect(secondary.pointee.appliedNext[harness.layout.index(flow)] == 2)
+    #expect(secondary.pointee.counters.impossibleMessages == 0 && secondary.pointee.counters.basesApplied == 1)
+  }
+
   /// R2: what the way to egress loses comes again, once each time-out, until it is acknowledged; and nothing else.
   @Test func lostReleasesComeAgain() {
     let harness = harness()
