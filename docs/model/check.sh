@@ -15,6 +15,7 @@ takeover-suspicion|takeover|holds|primary wrongly suspected, one copy destroyed|
 takeover-everything|takeover|holds|2 packets: crash, suspicion, loss on both ways, a duplicate|-DN=2 -DDROP=1 -DCRASHES=1 -DSUSPICIONS=1 -DLOSSES=1 -DEGRESS_LOSSES=1 -DDUPLICATES=1
 takeover-three-nodes|takeover|holds|2 packets, two crashes in a row, third node brought up in between|-DN=2 -DDROP=0 -DNODES=3 -DCRASHES=2
 flows-crash|flows|holds|two flows, crash of the primary|-DCRASHES=1
+flows-loss|flows|holds|two flows, crash of the primary, one copy to the secondary destroyed|-DCRASHES=1 -DLOSSES=1
 flows-suspicion|flows|holds|two flows, primary wrongly suspected|-DSUSPICIONS=1
 newsecondary-hold|newsecondary|holds|policy hold, credit; primary may crash under or after synchronisation|-DCRASHES=1
 newsecondary-release|newsecondary|holds|the same, policy release|-DCRASHES=1 -DRELEASE
@@ -66,7 +67,7 @@ R17-credit|newsecondary|caught|the stamper stamps without a credit|-DNO_R17_CRED
 R17-hold|newsecondary|caught|releases before a secondary is in sync, the map notwithstanding|-DNO_HOLD -DCRASHES=1
 hold-remainder|newsecondary|caught|what was processed and not voted when the secondary died is not released|-DNO_REMAINDER -DCRASHES_C=1
 vote-condition|takeover|caught|the secondary votes without the packets|-DNO_VOTE_CONDITION -DCRASHES=1 -DLOSSES=1
-vote-every-flow|flows|caught|the secondary votes when it has one flow's packets|-DNO_VOTE_EVERY_FLOW -DCRASHES=1
+vote-every-flow|flows|caught|the secondary votes when it has one flow's packets|-DNO_VOTE_EVERY_FLOW -DCRASHES=1 -DLOSSES=1
 occurs-lost|takeover|occurs|a lost-set is voted, then the primary is replaced, later packets leave|-DOCCURS_LOST -DSUSPICIONS=1 -DLOSSES=1
 occurs-zombie|takeover|occurs|the old primary lives on beside the new one|-DOCCURS_ZOMBIE -DSUSPICIONS=1 -DLOSSES=1
 occurs-third|takeover|occurs|the third node takes over and everything is out|-DOCCURS_THIRD -DN=2 -DDROP=0 -DNODES=3 -DCRASHES=2

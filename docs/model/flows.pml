@@ -1,5 +1,6 @@
 /* Two flows in one pair: batches, packet clocks and state clocks that carry only the flows they touched, across one takeover. Node 0 is the primary, node 1
-   its secondary and successor (policy `release` afterwards, as the map says). Nothing is destroyed here; every way may delay and reorder at will.
+   its secondary and successor (policy `release` afterwards, as the map says). Only copies on their way to node 1 are destroyed (LOSSES); every way may delay and reorder at will.
+   Node 1 does not declare losses here: behind a gap that nobody can fill its flow stands still, which is excused for what was not voted.
    A set of counters of one flow is a bit mask; F(node,flow). */
 #ifndef N
 #define N 2             /* packets of each flow */
@@ -13,6 +14,9 @@
 #ifndef SUSPICIONS
 #define SUSPICIONS 0
 #endif
+#ifndef LOSSES
+#define LOSSES 0
+#endif
 #define WINDOW 2
 #define BATCH 2         /* packets of both flows together */
 #define BIT(c) (1<<((c)-1))
@@ -23,7 +27,8 @@
 
 byte stamped[2], way[4], copies[4], next[4], state[4], toEgress[4];
 bool taken, dead, switched;
-byte crashes=CRASHES, suspicions=SUSPICIONS;
+byte crashes=CRASHES, suspicions=SUSPICIONS, losses=LOSSES;
+byte destroyed[2];                                      /* copies to node 1, by flow */
 /* batch t: next of each flow as of its close, state likewise, and which flows it touched. A commit covers all batches since the last one. */
 byte clock[2*(2*N+1)], stateOf[2*(2*N+1)], commitState[2*(2*N+1)], touched[2*N+1];
 byte inOpen, open, closed, prepared, voted, learned, released, committed, applied;
@@ -83,6 +88,9 @@ proctype Primary() { do
         toEgress[F(0,1)]=toEgress[F(0,1)]|PASSED(UPTO(clock[T(released,1)])&~UPTO(clock[T(released-1,1)])) }
    :: d_step { !dead && committed<released && ACKNOWLEDGED(committed+1) -> committed++;
         commitState[T(committed,0)]=COMMIT_STATE(committed,0); commitState[T(committed,1)]=COMMIT_STATE(committed,1) }
+   /* the secondary asked for what a prepare covers and it has not got */
+   :: d_step { !dead && !taken && voted<prepared && (MISSING(voted+1,0)|MISSING(voted+1,1))!=0 ->
+        copies[F(1,0)]=copies[F(1,0)]|MISSING(voted+1,0); copies[F(1,1)]=copies[F(1,1)]|MISSING(voted+1,1) }
    /* suspected and alive: forwards what it still gets (R8) */
    :: d_step { !dead && taken && ((copies[F(0,0)]&~copies[F(1,0)]&~UPTO(next[F(1,0)]-1))|(copies[F(0,1)]&~copies[F(1,1)]&~UPTO(next[F(1,1)]-1)))!=0 ->
         copies[F(1,0)]=copies[F(1,0)]|(copies[F(0,0)]&~UPTO(next[F(1,0)]-1)); copies[F(1,1)]=copies[F(1,1)]|(copies[F(0,1)]&~UPTO(next[F(1,1)]-1)) }
@@ -96,9 +104,11 @@ proctype Secondary() { do
         if :: (touched[applied]&2)!=0 -> state[F(1,1)]=commitState[T(applied,1)]; next[F(1,1)]=clock[T(applied,1)]+1; copies[F(1,1)]=copies[F(1,1)]&~UPTO(next[F(1,1)]-1) :: else fi }
    REPLAY(0) REPLAY(1)
 od }
+#define DESTROYED(f,c) :: d_step { losses>0 && (way[F(1,f)]&BIT(c))!=0 -> losses--; way[F(1,f)]=way[F(1,f)]&~BIT(c); destroyed[f]=destroyed[f]|BIT(c) }
 proctype Ways() { do
    ARRIVES(0,0) ARRIVES(0,1) ARRIVES(1,0) ARRIVES(1,1)
    LEAVES(0,0,1) LEAVES(0,0,2) LEAVES(0,1,1) LEAVES(0,1,2) LEAVES(1,0,1) LEAVES(1,0,2) LEAVES(1,1,1) LEAVES(1,1,2)
+   DESTROYED(0,1) DESTROYED(0,2) DESTROYED(1,1) DESTROYED(1,2)
    :: d_step { dead && (toEgress[0]|toEgress[1])!=0 -> toEgress[0]=0; toEgress[1]=0 }     /* in the dead host's transmit ring */
 od }
 #define STAMP(f) :: d_step { stamped[f]<N -> stamped[f]++; way[F(1,f)]=way[F(1,f)]|BIT(stamped[f]); if :: !switched -> way[F(0,f)]=way[F(0,f)]|BIT(stamped[f]) :: else fi }
@@ -117,6 +127,8 @@ init {
 #ifdef OCCURS_IN_DOUBT
   assert(!(dead && taken && applied>0 && voted>applied && released==voted));
 #endif
-  d_step { assert((PASSED(UPTO(N))&~out[0])==0 && (PASSED(UPTO(N))&~out[1])==0);
+#define BEHIND_GAP(f) (!dead || destroyed[f]==0 -> 0 : ~UPTO(destroyed[f]-1)) /* destroyed: 1 is counter 1, 2 is counter 2 */
+  d_step { assert((PASSED(UPTO(N))&~out[0]&(UPTO(clock[T(voted,0)])|~BEHIND_GAP(0)))==0);
+    assert((PASSED(UPTO(N))&~out[1]&(UPTO(clock[T(voted,1)])|~BEHIND_GAP(1)))==0);
     if :: !taken -> assert(state[F(1,0)]==state[F(0,0)] && state[F(1,1)]==state[F(0,1)]) :: else fi }   /* digests equal */
 }

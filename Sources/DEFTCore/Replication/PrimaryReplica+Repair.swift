@@ -19,6 +19,8 @@ extension PrimaryReplica where Log: ~Copyable {
   public var nextRepair: UInt64 { repair.next }
   /// Packets declared lost that no prepare names yet.
   public var undeclaredLosses: Int { repair.lostCount }
+  /// By `undeclaredLosses`.
+  public func undeclaredLoss(_ index: Int) -> PacketRange { repair.declared(index) }
 
   /// Does what gap repair has to do now: processes what the secondary has sent, sends what it has asked for, looks for gaps,
   /// asks, declares lost. To be called when `nextRepair` has come; not with `process` under way.

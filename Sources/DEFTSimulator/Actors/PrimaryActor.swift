@@ -5,7 +5,9 @@ import DEFTWire
 /// one goes on there.
 final class PrimaryActor: ReplicaActor {
   typealias Replica = PrimaryReplica<SimulatedFunction, SimulatedStorage, SimulatedLogEnd>
-  enum Step: Int, CaseIterable { case messages, acknowledgement, release, retransmit, free, replay, take, close, sync }
+  enum Step: Int, CaseIterable {
+    case messages, acknowledgement, release, retransmit, free, replay, take, close, sync, repair
+  }
 
   unowned let simulation: Simulation
   let index: Int
@@ -87,6 +89,7 @@ final class PrimaryActor: ReplicaActor {
     case .take: take()
     case .close: close()
     case .sync: sync()
+    case .repair: repair()
     }
   }
 
@@ -192,7 +195,7 @@ final class PrimaryActor: ReplicaActor {
       if let answer = Answer(message) {
         simulation.trace("\(name): told voted \(answer.voted) applied \(answer.applied)")
       }
-      if replica.receive(message) {
+      if replica.receive(message, make: { simulation.makeRepaired($0, $1, $2, holder: node.holder, mark) }) {
         simulation.occurrences.note(.resumed)
         link?.ring()
       }
@@ -301,13 +304,9 @@ final class PrimaryActor: ReplicaActor {
   }
 
   private func refuse(_ packet: Packet) {
-    let flow = simulation.flow(packet.pointee.flowID)
-    if flow == nil || flow!.isHeld(packet.pointee.counter, mark) {
-      simulation.giveBack(packet, node.holder, 2, name)
-    } else {
-      simulation.trace("\(name): no room for \(simulation.text(packet)), comes again")
-      input.append(packet)
-    }
+    simulation.trace("\(name): refuses \(simulation.text(packet))")
+    simulation.noteLostCopy(packet)
+    simulation.giveBack(packet, node.holder, 2, name)
   }
 
   private func close() -> Int {
@@ -317,6 +316,18 @@ final class PrimaryActor: ReplicaActor {
     link?.ring()
     lookAtPrepares()
     return 1
+  }
+
+  /// Gap repair, when it is due.
+  private func repair() -> Int {
+    guard simulation.now >= replica.nextRepair else { return 0 }
+    var log = SimulatedLogEnd(log: link?.repairToSecondary ?? simulation.nowhere)
+    let unwanted = simulation.otherBuffer.baseAddress!
+    let outcome = replica.repairGaps(now: simulation.now, inputIsDry: input.isEmpty, into: &log, unwanted: unwanted)
+    for i in 0..<outcome.unwanted { simulation.giveBack(unwanted[i], node.holder, 2, name) }
+    for i in 0..<replica.undeclaredLosses { simulation.noteDeclared(replica.undeclaredLoss(i), by: self) }
+    if outcome.hasMail { link?.ring() }
+    return outcome.hasMail ? 1 : 0
   }
 
   private func lookAtPrepares() {

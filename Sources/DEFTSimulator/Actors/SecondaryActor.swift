@@ -4,7 +4,7 @@ import DEFTWire
 /// A pair's secondary between its rings, as `SecondaryStage` is on an lcore.
 final class SecondaryActor: ReplicaActor {
   typealias Replica = SecondaryReplica<SimulatedFunction.State, SimulatedStorage>
-  enum Step: Int, CaseIterable { case copies, messages, vote, free }
+  enum Step: Int, CaseIterable { case copies, messages, vote, free, repair }
 
   unowned let simulation: Simulation
   let index: Int
@@ -116,6 +116,7 @@ final class SecondaryActor: ReplicaActor {
     case .messages: readMessages()
     case .vote: vote()
     case .free: free()
+    case .repair: repair()
     }
   }
 
@@ -142,13 +143,9 @@ final class SecondaryActor: ReplicaActor {
   }
 
   private func refuse(_ packet: Packet) {
-    let flow = simulation.flow(packet.pointee.flowID)
-    if flow == nil || flow!.isHeld(packet.pointee.counter, mark) {
-      simulation.giveBack(packet, node.holder, 1, name)
-    } else {
-      simulation.trace("\(name): no room for \(simulation.text(packet)), comes again")
-      input.append(packet)
-    }
+    simulation.trace("\(name): refuses \(simulation.text(packet))")
+    simulation.noteLostCopy(packet)
+    simulation.giveBack(packet, node.holder, 1, name)
   }
 
   private func readMessages() -> Int {
@@ -156,7 +153,7 @@ final class SecondaryActor: ReplicaActor {
     while count < 8, !inbox.isEmpty {
       let message = inbox.removeFirst()
       let (applied, repeated) = (replica.appliedBatch, replica.counters.repeatedMessages)
-      replica.receive(message)
+      replica.receive(message, make: { simulation.makeRepaired($0, $1, $2, holder: node.holder, mark) })
       if replica.counters.repeatedMessages == repeated { received(message, appliedBefore: applied) }
       count += 1
     }
@@ -207,6 +204,18 @@ final class SecondaryActor: ReplicaActor {
     ).write(to: bytes)
     (bytes + ControlMessageHeader.byteCount).storeBytes(of: applied.littleEndian, as: UInt64.self)
     return UnsafeRawBufferPointer(start: bytes, count: length)
+  }
+
+  /// Gap repair, when it is due.
+  private func repair() -> Int {
+    guard simulation.now >= replica.nextRepair else { return 0 }
+    var log = SimulatedLogEnd(log: link?.repairToPrimary ?? simulation.nowhere)
+    let unwanted = simulation.otherBuffer.baseAddress!
+    let outcome = replica.repairGaps(
+      now: simulation.now, inputIsDry: input.isEmpty || replica.room == 0, into: &log, unwanted: unwanted)
+    for i in 0..<outcome.unwanted { simulation.giveBack(unwanted[i], node.holder, 1, name) }
+    if outcome.hasMail { link?.ring() }
+    return outcome.hasMail ? 1 : 0
   }
 
   private func free() -> Int {

@@ -16,7 +16,11 @@ final class StamperActor: Actor {
   /// What it knows of the map, by pair.
   private var rules: [PairAssignment]
   /// Flows whose close has been stamped, and whose slots have not come back.
-  private var closing: [UInt32] = []
+  private var closing: [Closing] = []
+  private struct Closing {
+    var marker: PacketMetadata
+    var sent: UInt64
+  }
   var name: String { "stamper \(unit)" }
 
   init(_ simulation: Simulation, index: Int, unit: Int, keys: [Int], packets: Int) {
@@ -65,7 +69,7 @@ final class StamperActor: Actor {
         var layout = FrameLayout.opaque
         layout.isCloseMarker = true
         let metadata = PacketMetadata(time: clock, flowID: marker.flowID, counter: marker.next, layout: layout)
-        closing.append(marker.flowID)
+        closing.append(Closing(marker: metadata, sent: simulation.now))
         simulation.send(metadata, simulation.arena.allocate(8, alignment: 8), rules)
       }
       return count
@@ -122,12 +126,19 @@ final class StamperActor: Actor {
     simulation.require(isKnown || rules[simulation.pair(flowID)].epoch > 1, .slots) {
       "nobody waits for the close of flow \(flowID)"
     }
-    closing.removeAll { $0 == flowID }
+    closing.removeAll { $0.marker.flowID == flowID }
   }
 
   /// A primary that failed may not have said which closes were committed: its successor is asked (R16).
   private func askForSlots() {
-    for flowID in closing {
+    for index in closing.indices {
+      // A marker may be lost like any packet, and nothing that comes after it would show.
+      if simulation.now > closing[index].sent + 16 * simulation.options.replication.gapTimeout, credit > 0 {
+        closing[index].sent = simulation.now
+        simulation.sendAgain(closing[index].marker, simulation.arena.allocate(8, alignment: 8), rules)
+      }
+    }
+    for flowID in closing.map(\.marker.flowID) {
       let pair = simulation.pair(flowID)
       guard rules[pair].epoch > 1, let primary = simulation.primary(pair), primary.replica.isCloseCommitted(flowID) else {
         continue

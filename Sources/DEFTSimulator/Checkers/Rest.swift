@@ -3,6 +3,7 @@ import DEFTCore
 // What must be so once nothing fails any more and nothing is under way.
 extension Simulation {
   func checkRest() {
+    forgetUnknowable()
     checkAllTransmitted()
     checkDigests()
     checkPacketMemory(atEnd: true)
@@ -37,6 +38,8 @@ extension Simulation {
   }
 
   private func gather(_ counters: PrimaryCounters) {
+    occurrences.note(.declaredLost, counters.repair.lost)
+    occurrences.note(.uncovered, counters.repair.uncovered)
     occurrences.note(.prepareLogFull, counters.prepareLogFull)
     occurrences.note(.commitLogFull, counters.commitLogFull)
     occurrences.note(.stateClockTaken, counters.stateClocksTaken)
@@ -51,6 +54,8 @@ extension Simulation {
   }
 
   private func gather(_ counters: SecondaryCounters) {
+    occurrences.note(.boundLost, counters.repair.lost)
+    occurrences.note(.denied, counters.repair.missing)
     occurrences.note(.stateClockApplied, counters.stateClocksApplied)
     occurrences.note(.reorderedAtSecondary, counters.reordered)
     occurrences.note(.duplicateAtSecondary, counters.duplicates)

@@ -8,18 +8,15 @@ extension Simulation {
     guard let flow = flow(packet.pointee.flowID) else {
       return fail(.packetClock, "\(actor.name) takes \(text(packet)), a flow that was never stamped")
     }
-    require(flow.hold(packet.pointee.counter, actor.mark), .packetClock) {
-      "\(actor.name) takes \(text(packet)) twice"
-    }
+    // It may have been brought by gap repair, and be refused later.
+    _ = flow.hold(packet.pointee.counter, actor.mark)
   }
 
   func checkHeld(_ packet: Packet, by actor: SecondaryActor) {
     guard let flow = flow(packet.pointee.flowID) else {
       return fail(.voteWithoutPackets, "\(actor.name) holds \(text(packet)), a flow that was never stamped")
     }
-    require(flow.hold(packet.pointee.counter, actor.mark), .voteWithoutPackets) {
-      "\(actor.name) holds two copies of \(text(packet))"
-    }
+    _ = flow.hold(packet.pointee.counter, actor.mark)
   }
 
   func checkPrepare(_ message: UnsafeRawBufferPointer, by actor: PrimaryActor) {
@@ -28,11 +25,12 @@ extension Simulation {
     // Parts of a snapshot go the same way (R9).
     guard header.kind == ControlMessageHeader.Kind.prepare.rawValue else { return }
     trace("\(actor.name): prepare \(header.batch), \(header.count) flows")
+    forEachLost(message) { checkDeclared($0, by: actor) }
     forEachClockEntry(message) { entry in
       guard let flow = flow(entry.flowID) else {
         return fail(.packetClock, "prepare \(header.batch) names flow \(entry.flowID), which was never stamped")
       }
-      require(entry.next > 1 && flow.firstNotHeld(actor.mark) >= entry.next, .packetClock) {
+      require(entry.next > 1 && flow.firstNotHeld(actor.mark, declared: true) >= entry.next, .packetClock) {
         "prepare \(header.batch) says flow \(entry.flowID) next \(entry.next); \(flow.firstNotHeld(actor.mark)) is not there"
       }
     }
@@ -42,6 +40,7 @@ extension Simulation {
     trace("\(actor.name): votes \(batch)")
     while let clock = actor.clocks.first, clock.batch <= batch {
       _ = actor.clocks.removeFirst()
+      forEachLost(clock.bytes) { bindLost($0) }
       forEachClockEntry(clock.bytes) { entry in
         guard let flow = flow(entry.flowID) else { return }
         require(flow.firstNotHeld(actor.mark) >= entry.next, .voteWithoutPackets) {
@@ -69,7 +68,7 @@ extension Simulation {
   /// While a secondary syncs under `hold`: what its failed predecessor had not voted for goes when the sync begins; and what
   /// it has voted for itself goes if the primary has no room left otherwise. Both are counted.
   private func isExcused(_ packet: Packet, _ sequence: UInt64, _ actor: PrimaryActor) -> Bool {
-    guard map[actor.pair].primary == actor.node.id, map[actor.pair].epoch == actor.epoch else { return false }
+    guard map[actor.pair].primary == actor.node.id, map[actor.pair].standing != .inSync else { return false }
     if sequence < actor.passedBeforeSync { return true }
     guard let early = actor.link?.secondary?.early[packet.pointee.flowID] else { return false }
     return packet.pointee.counter < early

@@ -13,6 +13,9 @@ final class ControlLink {
   let epoch: UInt32
   let prepares: SimulatedLog
   let commits: SimulatedLog
+  /// What gap repair says, in both directions.
+  let repairToSecondary: SimulatedLog
+  let repairToPrimary: SimulatedLog
   private(set) var primary: PrimaryActor?
   private(set) var secondary: SecondaryActor?
   private var isOpen = false
@@ -42,6 +45,8 @@ final class ControlLink {
       capacity: max(least, options.prepareLog * options.replication.longestPrepare), simulation.arena)
     commits = SimulatedLog(
       capacity: options.commitLog * options.replication.longestCommit(stateSize: stateSize), simulation.arena)
+    repairToSecondary = SimulatedLog(capacity: options.repairLog, isRetaining: false, simulation.arena)
+    repairToPrimary = SimulatedLog(capacity: options.repairLog, isRetaining: false, simulation.arena)
   }
 
   /// Both ends are there: the primary's node dials.
@@ -127,6 +132,7 @@ final class ControlLink {
   func pump() {
     isPumpDue = false
     readVotes(sending: isOpen)
+    readRepair(sending: isOpen)
     guard isOpen, primary != nil else { return }
     if prepares.takeRewind() { arePreparesReady = true }
     if commits.takeRewind() { areCommitsReady = true }
@@ -135,6 +141,16 @@ final class ControlLink {
       simulation.checkStateClock(message)
       simulation.checkCommitSent(message, pair: pair)
       send(message, .toSecondary)
+    }
+  }
+
+  private func readRepair(sending: Bool) {
+    while let message = repairToPrimary.read() {
+      if let secondary { simulation.checkDenial(message, by: secondary) }
+      if sending { send(message, .toPrimary) }
+    }
+    while let message = repairToSecondary.read() {
+      if sending { send(message, .toSecondary) }
     }
   }
 

@@ -10,6 +10,8 @@ final class FlowHistory {
     let time: UInt64
     /// Replicas that hold or held it: a bit each.
     var heldBy: UInt32 = 0
+    /// A copy of it did not arrive, or found no room.
+    var hasLostCopy = false
   }
   /// After the packet of a counter.
   struct Point {
@@ -39,6 +41,8 @@ final class FlowHistory {
   static let replicas = 32
   /// Counters that a vote has bound lost (R5), or the primary alone where there is none to vote (R7).
   private(set) var lost: Set<UInt32> = []
+  /// Counters that a prepare has declared lost.
+  var declaredLost: Set<UInt32> = []
 
   init(flowID: UInt32, pair: Int) {
     self.flowID = flowID
@@ -111,8 +115,14 @@ final class FlowHistory {
   /// The replica has the flow's state as of everything below `next`: it needs none of those packets.
   func holdAll(below next: UInt32, _ mark: Int) { heldBelow[mark] = max(heldBelow[mark], next) }
 
-  /// The first counter that the replica does not hold, and that is not lost.
-  func firstNotHeld(_ mark: Int) -> UInt32 {
+  /// The first counter that the replica does not hold, and that is not lost. `declared`: or only declared lost, which counts
+  /// for the primary that declared it.
+  func firstNotHeld(_ mark: Int, declared: Bool = false) -> UInt32 {
+    if declared {
+      var counter = heldBelow[mark]
+      while isMarked(counter, mark) || lost.contains(counter) || declaredLost.contains(counter) { counter += 1 }
+      return counter
+    }
     while isHeld(heldBelow[mark], mark) || isMarked(heldBelow[mark], mark) || lost.contains(heldBelow[mark]) {
       heldBelow[mark] += 1
     }
@@ -126,6 +136,17 @@ final class FlowHistory {
   func lose(_ counter: UInt32) {
     lost.insert(counter)
     if points.count >= Int(counter) { points.removeLast(points.count - Int(counter) + 1) }
+  }
+
+  func noteLostCopy(_ counter: UInt32) {
+    if exists(counter) { stamped[Int(counter) - 1].hasLostCopy = true }
+  }
+  func hasLostCopy(_ counter: UInt32) -> Bool { exists(counter) && stamped[Int(counter) - 1].hasLostCopy }
+
+  /// The last packet is lost, and nobody can know that it was ever stamped: nothing came after it.
+  func forgetLast() {
+    stamped.removeLast()
+    if points.count > stamped.count { points.removeLast() }
   }
 
   /// What a replica's digest must count for this flow at rest.

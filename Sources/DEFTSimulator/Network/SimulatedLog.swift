@@ -22,8 +22,12 @@ final class SimulatedLog {
   private var isRewindWanted = false
   private(set) var rewinds = 0
 
-  init(capacity: Int, _ arena: SimulationArena) {
+  /// Whether messages stay until they are trimmed; otherwise what has been read is gone (gap repair asks again).
+  let isRetaining: Bool
+
+  init(capacity: Int, isRetaining: Bool = true, _ arena: SimulationArena) {
     self.capacity = capacity
+    self.isRetaining = isRetaining
     self.arena = arena
   }
 
@@ -35,7 +39,8 @@ final class SimulatedLog {
   var hasMore: Bool { nextIndex < messages.count && messages[nextIndex].end <= published }
 
   fileprivate func reserve(_ byteCount: Int) -> UnsafeMutableRawPointer? {
-    precondition(byteCount % 8 == 0 && byteCount > 0 && byteCount <= capacity, "a message longer than its log")
+    precondition(byteCount % 8 == 0 && byteCount > 0, "messages are multiples of 8 bytes")
+    precondition(byteCount <= capacity || !isRetaining, "a message longer than its log")
     guard used + byteCount <= capacity else { return nil }
     let room = arena.allocate(byteCount, alignment: 8)
     // Old bytes, as in a ring: what the replica does not write would show.
@@ -67,6 +72,7 @@ final class SimulatedLog {
   func read() -> UnsafeRawBufferPointer? {
     guard hasMore else { return nil }
     nextIndex += 1
+    if !isRetaining { trimmed = messages[nextIndex - 1].end }
     return messages[nextIndex - 1].bytes
   }
 }

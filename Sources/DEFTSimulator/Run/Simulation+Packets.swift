@@ -42,6 +42,11 @@ extension Simulation {
     let pair = pair(metadata.flowID)
     note(metadata, frame, pair)
     stamped += 1
+    sendAgain(metadata, frame, rules)
+  }
+
+  func sendAgain(_ metadata: PacketMetadata, _ frame: UnsafeMutableRawPointer, _ rules: [PairAssignment]) {
+    let pair = pair(metadata.flowID)
     let rule = rules[pair]
     let hasSecondary = rule.secondary != nil
     let first: Packet
@@ -97,6 +102,7 @@ extension Simulation {
   private func launch(_ flight: Flight, _ path: inout PacketPath, late: UInt64) {
     guard let due = path.due(self) else {
       trace("\(text(flight.packet)) is lost on its way to \(flight.destination)")
+      noteLostCopy(flight.packet)
       return giveBack(flight.packet, 0, flight.references, "a path")
     }
     let place: Int
@@ -122,6 +128,7 @@ extension Simulation {
     case .egress: releasePaths[flight.pair].inFlight -= 1
     }
     trace("\(text(flight.packet)) is lost on its way to \(flight.destination)")
+    noteLostCopy(flight.packet)
     giveBack(flight.packet, 0, flight.references, "a path")
   }
 
@@ -150,6 +157,7 @@ extension Simulation {
     let node = nodes[flight.node]
     guard let actor = node.roles[flight.pair].actor, node.isAlive else {
       trace("\(text(flight.packet)) comes to \(node.id), which has no part in pair \(flight.pair)")
+      noteLostCopy(flight.packet)
       return giveBack(flight.packet, 0, flight.references, "a path")
     }
     let needed = actor.referencesPerPacket
@@ -169,6 +177,24 @@ extension Simulation {
     }
     let pair = Int(tag.pair)
     send(Flight(packet: packet, pair: pair, references: 1, destination: .egress, node: 0, tag: tag), &releasePaths[pair])
+  }
+
+  /// A packet of what gap repair has brought. nil: the pool is empty.
+  func makeRepaired(
+    _ metadata: PacketMetadata, _ frame: UnsafeRawBufferPointer, _ references: Int, holder: Holder, _ mark: Int
+  ) -> Packet? {
+    guard !isPoolEmpty else {
+      occurrences.note(.poolEmpty)
+      return nil
+    }
+    let bytes = arena.allocate(SimulatedPacket.frameBytes, alignment: 8)
+    bytes.copyMemory(from: frame.baseAddress!, byteCount: min(frame.count, SimulatedPacket.frameBytes))
+    let packet = packets.make(metadata, frame: bytes, references: references)
+    _ = packets.move(packet, from: 0, to: holder, references)
+    occurrences.note(.repaired)
+    trace("gap repair brings \(text(packet))")
+    _ = flow(metadata.flowID)?.hold(metadata.counter, mark)
+    return packet
   }
 
   func giveBack(_ packet: Packet, _ holder: Holder, _ count: Int, _ who: String) {

@@ -46,6 +46,8 @@ public final class Simulation {
   var underWay: Set<Int> = []
   /// The flow generations by flow index, the latest last.
   private var flows: [[FlowHistory]]
+  /// The log of a replica that has no peer.
+  let nowhere: SimulatedLog
   /// Arrays for one burst; no two actors use them at a time.
   let burstBuffer: UnsafeMutableBufferPointer<Packet>
   let otherBuffer: UnsafeMutableBufferPointer<Packet>
@@ -69,6 +71,7 @@ public final class Simulation {
     func burst() -> UnsafeMutableBufferPointer<Packet> {
       UnsafeMutableBufferPointer(start: arena.allocate(bytes).bindMemory(to: Packet.self, capacity: 256), count: 256)
     }
+    nowhere = SimulatedLog(capacity: 0, isRetaining: false, arena)
     burstBuffer = burst()
     otherBuffer = burst()
     marks = [Int](repeating: 0, count: options.pairs)

@@ -30,6 +30,8 @@ public struct SimulationOptions: Sendable {
   /// In longest messages.
   public var prepareLog = 4
   public var commitLog = 4
+  /// Bytes of gap repair's logs.
+  public var repairLog = 4096
   /// Messages in a replica's inbox, votes in an outbox.
   public var inbox = 8
   public var pool = 4096
@@ -60,7 +62,6 @@ public struct SimulationOptions: Sendable {
     let habit = random.below(8)
     for fault in Fault.allCases where habit > 2 && random.oneIn(habit < 6 ? 4 : 2) { faults.set(fault, true) }
     if habit == 1 || habit == 2 { faults.set(random.oneOf(Fault.allCases), true) }
-    faults.set(.loss, false)
     packetFaults = random.oneOf([3, 10, 30, 100])
     faultInterval = UInt64(random.oneOf([10_000, 40_000, 150_000]))
     interruption = random.oneOf([0, 2, 6])
@@ -115,6 +116,9 @@ public struct SimulationOptions: Sendable {
     prepareLog = faults.contains(.smallLogs) ? 1 : 1 + random.below(4)
     commitLog = faults.contains(.smallLogs) ? 1 : 1 + random.below(4)
     pool = faults.contains(.smallPool) ? 16 + pairs * random.below(2 * pair.retained) : 4096
+    pair.gaps = random.oneOf(isTight ? [8] : [8, 32])
+    pair.lostRanges = random.oneOf(isTight ? [1, 2] : [4, 16])
+    repairLog = random.oneOf(isTight ? [256, 512] : [1024, 4096])
     replication = pair
   }
 
@@ -123,13 +127,16 @@ public struct SimulationOptions: Sendable {
     pathLatency = UInt64(random.oneOf([100, 1_000, 5_000]))
     controlLatency = UInt64(random.oneOf([1_000, 5_000, 20_000]))
     pollInterval = UInt64(random.oneOf([300, 1_000, 2_000]))
+    replication.gapTimeout = 8 * pathLatency + UInt64(random.oneOf([10_000, 40_000]))
+    replication.inputCapacity = 2 * inputBuffer
     idleTimeout = UInt64(random.oneOf([20_000, 100_000, 1_000_000]))
   }
 
   /// Time in which something must have happened once nothing fails any more.
   var patience: UInt64 {
     let slowest = max(replication.flushInterval, replication.stateClockInterval, idleTimeout / 4)
-    return 20 * (slowest + pathLatency * 8 + controlLatency * 8 + pollInterval * 16 + burstGap * 16)
+    let fastest = pathLatency * 8 + controlLatency * 8 + pollInterval * 16 + burstGap * 16
+    return 20 * (slowest + 8 * replication.gapTimeout + fastest)
   }
 }
 

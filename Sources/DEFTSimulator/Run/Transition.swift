@@ -11,8 +11,10 @@ public enum Transition: Int, CaseIterable, Sendable {
   case droppedByFunction
   case egressHeld, egressSuppressed, egressRefused
   case flowClosed, slotReused, staleGeneration
+  case repaired, denied, declaredLost, boundLost, uncovered
   case resumed, repeatedMessage
-  case takeover, syncBegun, synced, aloneWhileSyncing, replayedVoted, replayedUnvoted, alone, unprotected, steppedDown, retransmitted, staleEpoch, slotAskedFor
+  case takeover, syncBegun, synced, aloneWhileSyncing, replayedVoted, replayedUnvoted, alone, unprotected, steppedDown
+  case retransmitted, staleEpoch, slotAskedFor
   case noCredit, poolEmpty, noSlot
 
   public var name: String { "\(self)" }

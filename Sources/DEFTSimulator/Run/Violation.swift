@@ -7,6 +7,7 @@ public enum Property: String, CaseIterable, Sendable {
   case stateClock = "a state clock is a run of exactly the packets that it covers (R3)"
   case commitTooEarly = "a commit is sent only when egress has what it covers (R2)"
   case freedTooEarly = "a packet is kept until it is committed (R10)"
+  case lostTruly = "what is declared lost was lost on every way, and no replica holds it (R5)"
   case digests = "at rest both replicas' states are those of a sequential run"
   case packetMemory = "every packet is given back exactly once, and not used after that"
   case bounds = "no queue is longer than its bound"
