@@ -392,6 +392,12 @@ void *cd_copy(const void *packet, cd_pool *pool, uint16_t references) {
   set_references(copy, references);
   return packet_of(copy);
 }
+void cd_read_frame(const void *packet, uint32_t offset, uint32_t length, void *bytes) {
+  if (length == 0) return;
+  const void *found = rte_pktmbuf_read(mbuf_of(packet), offset, length, bytes);
+  // Where it lies in one piece nothing was copied.
+  if (found && found != bytes) memcpy(bytes, found, length);
+}
 void *cd_new_packet(cd_pool *pool, uint16_t bytes, uint16_t references) {
   struct rte_mbuf *mbuf = rte_pktmbuf_alloc((struct rte_mempool *)pool);
   if (!mbuf) return NULL;

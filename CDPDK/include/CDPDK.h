@@ -92,6 +92,8 @@ uint16_t cd_rx_burst(uint16_t port, uint16_t queue, void **packets, const uint8_
 uint64_t cd_rx_timestamp_ns(const void *packet);
 // Transmits. Returns how many the port took.
 uint16_t cd_tx_burst(uint16_t port, uint16_t queue, void **packets, uint16_t n);
+// Copies `length` bytes of the frame from `offset` on, out of however many buffers it lies in.
+void cd_read_frame(const void *packet, uint32_t offset, uint32_t length, void *bytes);
 // Sets every reference count to `references`.
 void cd_set_references(void **packets, uint32_t n, uint16_t references);
 // One more holder for each packet; `shared` as in cd_release.

@@ -4,14 +4,14 @@ import NIOCore
 
 /// One TCP connection between a pair's two nodes. Confined to the control thread's event loop.
 ///
-/// | phase | hello | welcome | refuse | resume | prepare, commit | vote | next |
-/// |---|---|---|---|---|---|---|---|
-/// | awaitingHello (accepted) | taken | bad | bad | bad | bad | bad | secondary; closed if refused |
-/// | awaitingWelcome (dialed) | bad | taken | taken | bad | bad | bad | awaitingResume; closed if refused |
-/// | awaitingResume (dialed) | bad | bad | bad | to the lcore | bad | bad | primary |
-/// | primary (dialed) | bad | bad | bad | bad | bad | to the lcore | |
-/// | secondary (accepted) | bad | bad | bad | bad | to the lcore | bad | |
-/// | closed | ignored | ignored | ignored | ignored | ignored | ignored | |
+/// | phase | hello | welcome | refuse | resume | prepare, commit | vote, missing, uncovered | want, packet | next |
+/// |---|---|---|---|---|---|---|---|---|
+/// | awaitingHello (accepted) | taken | bad | bad | bad | bad | bad | bad | secondary; closed if refused |
+/// | awaitingWelcome (dialed) | bad | taken | taken | bad | bad | bad | bad | awaitingResume; closed if refused |
+/// | awaitingResume (dialed) | bad | bad | bad | to the lcore | bad | bad | bad | primary |
+/// | primary (dialed) | bad | bad | bad | bad | bad | to the lcore | to the lcore | |
+/// | secondary (accepted) | bad | bad | bad | bad | to the lcore | bad | to the lcore | |
+/// | closed | ignored | ignored | ignored | ignored | ignored | ignored | ignored | |
 ///
 /// A bad message, the handshake's time limit, an error or the other end leads from each phase to `closed`, which is final:
 /// whoever dialed makes a new connection. A pair's inbox is written to only by the connection that the pair calls its own.

@@ -14,13 +14,16 @@ public struct PrimaryEndpoint: Sendable {
   public var prepares: MessageRing
   /// lcore → control: commits. The lcore's producer retains; the control thread consumes.
   public var commits: MessageRing
-  /// control → lcore: votes, and a resume after every (re)connection, upon which the lcore trims both logs and calls
+  /// lcore → control: gap repair. The lcore's producer does not retain: what is written while there is no connection, or
+  /// lost with one, is gone, and the lcore asks again. nil: this primary repairs nothing.
+  public var repairs: MessageRing?
+  /// control → lcore: votes, the secondary's part of gap repair, and a resume after every (re)connection, upon which the lcore trims both logs and calls
   /// `rewind()` on both. Full: the control thread stops reading from the peer until there is room.
   public var inbox: MessageRing
 
   public init(
     pair: UInt16, epoch: UInt32, networkFunction: String, stateEntrySize: UInt32, prepares: MessageRing,
-    commits: MessageRing, inbox: MessageRing
+    commits: MessageRing, repairs: MessageRing? = nil, inbox: MessageRing
   ) {
     precondition(networkFunction.utf8.count <= Handshake.longestName)
     self.pair = pair
@@ -29,6 +32,7 @@ public struct PrimaryEndpoint: Sendable {
     self.stateEntrySize = stateEntrySize
     self.prepares = prepares
     self.commits = commits
+    self.repairs = repairs
     self.inbox = inbox
   }
 }

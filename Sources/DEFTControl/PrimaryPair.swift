@@ -4,7 +4,8 @@ import Logging
 import NIOCore
 import NIOPosix
 
-/// The primary's side of a pair: dials, brings prepares and commits to the peer and votes back. Confined to the control
+/// The primary's side of a pair: dials, brings prepares, commits and gap repair to the peer, and votes and its part of gap
+/// repair back. Confined to the control
 /// thread's event loop.
 ///
 /// | link | dial | connected | refused | resume delivered | rewind taken | connection ends | remove |
@@ -31,6 +32,8 @@ final class PrimaryPair: @unchecked Sendable {
 
   private static let shortestWait = TimeAmount.milliseconds(10)
   private static let longestWait = TimeAmount.seconds(1)
+  /// Never written to.
+  private static let noRepairs = MessageRing(capacity: 4096)
   /// The pair gives way to others after so much, bytes.
   private static let turnLimit = 1 << 20
 
@@ -42,6 +45,8 @@ final class PrimaryPair: @unchecked Sendable {
   private let loop: ControlLoop
   private var prepares: MessageConsumer
   private var commits: MessageConsumer
+  /// Gap repair; without it an empty ring.
+  private var repairs: MessageConsumer
   private var link = Link.idle
   private var wait = PrimaryPair.shortestWait
   /// The last refusal, until a connection opens: the same one is logged once.
@@ -53,10 +58,11 @@ final class PrimaryPair: @unchecked Sendable {
     self.host = host
     self.port = port
     self.loop = loop
-    rules = FrameRules(pair: endpoint.pair, allowing: .vote, .synced)
+    rules = FrameRules(pair: endpoint.pair, allowing: .vote, .synced, .want, .packet, .missing, .uncovered)
     inbox = MessageProducer(endpoint.inbox, retaining: false)
     prepares = MessageConsumer(endpoint.prepares)
     commits = MessageConsumer(endpoint.commits)
+    repairs = MessageConsumer(endpoint.repairs ?? PrimaryPair.noRepairs)
     status = ControlStatus.Pair(number: endpoint.pair, role: .primary)
   }
 
@@ -164,27 +170,34 @@ final class PrimaryPair: @unchecked Sendable {
   /// Something can be moved now.
   func hasWork() -> Bool {
     takeRewinds()
-    guard case .open(let connection, let arePreparesReady, let areCommitsReady) = link, connection.isWritable else {
-      return false
-    }
-    return arePreparesReady && prepares.hasMore || areCommitsReady && commits.hasMore
+    guard case .open(let connection, let arePreparesReady, let areCommitsReady) = link else { return repairs.hasMore }
+    guard connection.isWritable else { return false }
+    return repairs.hasMore || arePreparesReady && prepares.hasMore || areCommitsReady && commits.hasMore
   }
 
   /// Prepares before commits: votes are what the packets wait for.
   func turn() {
     _ = connection?.retry()
     takeRewinds()
+    if case .open = link {} else { discardRepairs() }
     var moved = 0
     while moved < PrimaryPair.turnLimit, case .open(let connection, let arePreparesReady, let areCommitsReady) = link,
       connection.isWritable
     {
       loop.outbound.begin()
       if arePreparesReady { loop.outbound.fill(from: &prepares, counters: loop.counters) }
+      loop.outbound.fill(from: &repairs, counters: loop.counters)
       if areCommitsReady { loop.outbound.fill(from: &commits, counters: loop.counters) }
       if loop.outbound.isEmpty { return }
       moved += loop.outbound.buffer.readableBytes
       connection.send(loop.outbound.buffer)
     }
+  }
+
+  /// Nobody is there to be asked or answered. What was meant for an earlier connection's peer is not kept for the next: a
+  /// ring full of it would take the place of what is wanted then.
+  private func discardRepairs() {
+    while let message = repairs.next() { repairs.consume(message) }
   }
 
   /// A log is sent again from where the lcore says (R13), also when it says so a second time on one connection.

@@ -13,9 +13,10 @@ public struct SecondaryEndpoint: Sendable {
   /// says. 0 unless the secondary inherits a history.
   public var voted: UInt64
   public var applied: UInt64
-  /// control → lcore: prepares and commits. Full: the control thread stops reading from the peer until there is room.
+  /// control → lcore: prepares, commits and the primary's part of gap repair. Full: the control thread stops reading from the peer until there is room.
   public var inbox: MessageRing
-  /// lcore → control: votes. Read (and remembered for the next `resume`) even while there is no connection.
+  /// lcore → control: votes and gap repair. Read even while there is no connection; votes are remembered for the next
+  /// `resume`, the rest is gone, and the lcore asks again.
   public var outbox: MessageRing
 
   public init(

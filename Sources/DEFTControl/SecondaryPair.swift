@@ -24,7 +24,8 @@ final class SecondaryPair {
     self.endpoint = endpoint
     self.loop = loop
     rules = FrameRules(
-      pair: endpoint.pair, allowing: .prepare, .commit, .base, .baseEnd, stateEntrySize: endpoint.stateEntrySize)
+      pair: endpoint.pair, allowing: .prepare, .commit, .base, .baseEnd, .want, .packet,
+      stateEntrySize: endpoint.stateEntrySize)
     inbox = MessageProducer(endpoint.inbox, retaining: false)
     outbox = MessageConsumer(endpoint.outbox)
     status = ControlStatus.Pair(number: endpoint.pair, role: .secondary)

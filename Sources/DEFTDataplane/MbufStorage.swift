@@ -16,6 +16,11 @@ public enum MbufStorage: PacketStorage {
   @inlinable @inline(__always)
   public static func prefetch(_ address: UnsafeRawPointer) { cd_prefetch(address) }
 
+  public static func copyFrame(of packet: Packet, to bytes: UnsafeMutableRawPointer) {
+    let view = view(of: packet)
+    cd_read_frame(packet, 0, UInt32(view.length), bytes)
+  }
+
   /// Memory for the core's tables; ends the process with one line if the machine has none left.
   public static func tableMemory(_ byteCount: Int) -> UnsafeMutableRawPointer {
     guard let memory = cd_memory_zeroed(UInt64(byteCount)) else {

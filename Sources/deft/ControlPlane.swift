@@ -75,7 +75,7 @@ final class ControlPlane: ReplicaLinks, @unchecked Sendable {
     try node(pair: mailbox.pair, host: primaryHost).addPrimary(
       PrimaryEndpoint(
         pair: pair, epoch: epoch, networkFunction: networkFunction, stateEntrySize: entrySize,
-        prepares: mailbox.prepares, commits: mailbox.commits, inbox: mailbox.votesIn),
+        prepares: mailbox.prepares, commits: mailbox.commits, repairs: mailbox.repairs, inbox: mailbox.votesIn),
       connectTo: "127.0.0.1", port: ports[secondary])
   }
 

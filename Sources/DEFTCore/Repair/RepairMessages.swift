@@ -34,7 +34,7 @@ struct RepairMessages {
   ) -> Bool {
     let frameLength = storage.view(of: packet).length
     let length = PacketImage.messageLength(frameLength: frameLength)
-    guard let message = log.reserve(length) else { return false }
+    guard length <= ReplicationConfiguration.longestRepair, let message = log.reserve(length) else { return false }
     write(.packet, count: frameLength, length: length, to: message)
     let image = message + ControlMessageHeader.byteCount
     PacketImage(
@@ -63,6 +63,8 @@ extension ReplicationConfiguration {
   var messages: RepairMessages { RepairMessages(pair: pair, epoch: epoch) }
   /// Packets brought by repair that wait for room, at most; `unwanted` of `repairGaps` has room for so many.
   public static var repairBurst: Int { 256 }
+  /// Bytes of the longest message of gap repair: what a mailbox ring of 64 KiB takes. A longer frame cannot be repaired.
+  public static var longestRepair: Int { 1 << 15 }
   /// Ranges in one `.want` or `.missing`, at most, and of those for one flow.
   static var repairRanges: Int { 256 }
   static var repairRangesPerFlow: Int { 32 }

@@ -77,7 +77,7 @@ struct LcoreLoop<Function: NetworkFunction>: ~Copyable {
       var moved = 0
       for stage in distributors { moved &+= stage.pointee.poll(now: now) }
       for stage in stampers { moved &+= stage.pointee.poll(now: now) }
-      for seat in seats { if let stage = seat.pointee.secondary { moved &+= stage.pointee.poll() } }
+      for seat in seats { if let stage = seat.pointee.secondary { moved &+= stage.pointee.poll(now: now) } }
       for seat in seats { if let stage = seat.pointee.primary { moved &+= stage.pointee.poll(now: now) } }
       for stage in egresses { moved &+= stage.pointee.poll() }
       orders.obey()

@@ -8,6 +8,8 @@ public struct PairMailbox: Sendable {
   /// Primary's lcore → primary's node; kept until the secondary has them (R13).
   public let prepares: MessageRing
   public let commits: MessageRing
+  /// Primary's lcore → primary's node: gap repair; kept by nobody.
+  public let repairs: MessageRing
   /// Primary's node → primary's lcore: votes.
   public let votesIn: MessageRing
   /// Secondary's node → secondary's lcore: prepares and commits.
@@ -30,6 +32,8 @@ public struct PairMailbox: Sendable {
     let commitBytes = max(1 << 17, 2 * replication.longestCommit(stateSize: stateSize))
     prepares = MessageRing(capacity: prepareBytes)
     commits = MessageRing(capacity: commitBytes)
+    // Touched only when packets are lost.
+    repairs = MessageRing(capacity: 1 << 17)
     messagesIn = MessageRing(capacity: max(prepareBytes, commitBytes))
     votesIn = MessageRing(capacity: 1 << 16)
     votesOut = MessageRing(capacity: 1 << 16)

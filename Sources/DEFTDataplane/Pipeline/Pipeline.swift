@@ -161,6 +161,8 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
   func replication(ofPair pair: Int) -> ReplicationConfiguration {
     var replication = configuration.replication
     replication.pair = UInt16(pair)
+    // What the paths reorder or double lies in front of the rings.
+    replication.inputCapacity = configuration.inputBuffer + 2 * configuration.reorder * configuration.stampers
     return replication
   }
 
@@ -189,8 +191,9 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
     stage.initialize(
       to: PrimaryStage(
         replica: replica, inputs: rings.originals, releases: rings.releases!, closeRings: rings.closes, layout: layout,
-        acknowledged: rings.acknowledged!, votes: MessageConsumer(mailbox.votesIn), doorbell: mailbox.primaryDoorbell,
-        isShared: isShared, counters: loops[lcore(ofPair: pair, host: host)].counters))
+        acknowledged: rings.acknowledged!, votes: MessageConsumer(mailbox.votesIn),
+        repairs: MessageProducer(mailbox.repairs, retaining: false), repaired: RepairedPackets(pool: ports.pool),
+        doorbell: mailbox.primaryDoorbell, isShared: isShared, counters: loops[lcore(ofPair: pair, host: host)].counters))
     replicas.add(primary: stage, pair: pair)
     return stage
   }
@@ -202,8 +205,8 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
     stage.initialize(
       to: SecondaryStage(
         replica: replica, inputs: rings.hosts[pair][host].copies, messages: MessageConsumer(mailbox.messagesIn),
-        votes: MessageProducer(mailbox.votesOut, retaining: false), doorbell: mailbox.secondaryDoorbell,
-        isShared: isShared))
+        votes: MessageProducer(mailbox.votesOut, retaining: false), repaired: RepairedPackets(pool: ports.pool),
+        doorbell: mailbox.secondaryDoorbell, isShared: isShared))
     replicas.add(secondary: stage, pair: pair)
     return stage
   }

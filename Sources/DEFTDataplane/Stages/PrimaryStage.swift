@@ -28,6 +28,10 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
   @usableFromInline let acknowledged: UnsafeMutablePointer<Atomic<UInt64>>
   @usableFromInline var votes: MessageConsumer
   @usableFromInline var doorbell: Doorbell
+  /// Gap repair's messages to the secondary.
+  @usableFromInline var repairs: MessageProducer
+  @usableFromInline let repaired: RepairedPackets
+  @usableFromInline let repairUnwanted: UnsafeMutablePointer<Packet>
   /// Something was written for the control thread since it was last rung for.
   @usableFromInline var hasMail = false
   /// What the doorbell was told last.
@@ -50,8 +54,9 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
   init(
     replica: consuming PrimaryReplica<Function, MbufStorage, MessageProducer>, inputs: [OpaquePointer],
     releases: OpaquePointer, closeRings: [OpaquePointer], layout: FlowIDLayout,
-    acknowledged: UnsafeMutablePointer<Atomic<UInt64>>, votes: consuming MessageConsumer, doorbell: Doorbell,
-    isShared: Bool, counters: UnsafeMutablePointer<LcoreCounters>
+    acknowledged: UnsafeMutablePointer<Atomic<UInt64>>, votes: consuming MessageConsumer,
+    repairs: consuming MessageProducer, repaired: RepairedPackets, doorbell: Doorbell, isShared: Bool,
+    counters: UnsafeMutablePointer<LcoreCounters>
   ) {
     self.replica = replica
     inputCount = inputs.count
@@ -63,6 +68,9 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
     self.layout = layout
     self.acknowledged = acknowledged
     self.votes = votes
+    self.repairs = repairs
+    self.repaired = repaired
+    repairUnwanted = .allocate(capacity: ReplicationConfiguration.repairBurst)
     self.doorbell = doorbell
     self.isShared = isShared
     self.counters = counters
@@ -78,7 +86,8 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
   mutating func poll(now: UInt64) -> Int {
     var moved = 0
     while let message = votes.next() {
-      if replica.receive(message) { hasMail = true }
+      let repaired = repaired
+      if replica.receive(message, make: { repaired.make($0, $1, $2) }) { hasMail = true }
       votes.consume(message)
       moved &+= 1
     }
@@ -88,6 +97,7 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
     if _slowPath(isChanging) { moved &+= change(now: now) }
     let (taken, isDry) = take(now: now)
     moved &+= taken
+    if _slowPath(now >= replica.nextRepair) { repair(now: now, inputIsDry: isDry) }
     if replica.closeBatchIfDue(inputIsDry: isDry, now: now) {
       hasMail = true
       moved &+= 1
@@ -135,6 +145,7 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
       epoch: epoch, prepares: MessageProducer(mailbox.prepares, retaining: true),
       commits: MessageProducer(mailbox.commits, retaining: true), now: now)
     votes = MessageConsumer(mailbox.votesIn)
+    repairs = MessageProducer(mailbox.repairs, retaining: false)
     doorbell = mailbox.primaryDoorbell
     wasLoaded = false
     isChanging = true
@@ -164,6 +175,17 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
       let count = Int(cd_ring_dequeue(ring, handles(packets), UInt32(StamperStage.burst)))
       guard count > 0 else { return }
       cd_release(handles(packets), UInt32(count), references, isShared)
+    }
+  }
+
+  /// Once per half a `gapTimeout`, or when the secondary has asked for something or sent it.
+  @inline(never) @usableFromInline
+  mutating func repair(now: UInt64, inputIsDry: Bool) {
+    let outcome = replica.repairGaps(now: now, inputIsDry: inputIsDry, into: &repairs, unwanted: repairUnwanted)
+    if outcome.hasMail { hasMail = true }
+    if outcome.unwanted > 0 {
+      cd_release(
+        handles(repairUnwanted), UInt32(outcome.unwanted), replica.configuration.isReplicated ? 2 : 1, isShared)
     }
   }
 

@@ -15,6 +15,8 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
   @usableFromInline let inputCount: Int
   @usableFromInline var messages: MessageConsumer
   @usableFromInline var votes: MessageProducer
+  @usableFromInline let repaired: RepairedPackets
+  @usableFromInline let repairUnwanted: UnsafeMutablePointer<Packet>
   @usableFromInline let doorbell: Doorbell
   @usableFromInline let isShared: Bool
   /// What the primary was last told.
@@ -32,7 +34,7 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
   init(
     replica: consuming SecondaryReplica<State, MbufStorage>, inputs: [OpaquePointer],
     messages: consuming MessageConsumer,
-    votes: consuming MessageProducer, doorbell: Doorbell, isShared: Bool
+    votes: consuming MessageProducer, repaired: RepairedPackets, doorbell: Doorbell, isShared: Bool
   ) {
     self.replica = replica
     inputCount = inputs.count
@@ -40,6 +42,8 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
     self.inputs.initialize(from: inputs, count: inputs.count)
     self.messages = messages
     self.votes = votes
+    self.repaired = repaired
+    repairUnwanted = .allocate(capacity: ReplicationConfiguration.repairBurst)
     self.doorbell = doorbell
     self.isShared = isShared
     packets = .allocate(capacity: StamperStage.burst)
@@ -49,7 +53,7 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
 
   /// Moves what can be moved. Returns how many packets or messages it moved.
   @inlinable @inline(__always)
-  mutating func poll() -> Int {
+  mutating func poll(now: UInt64) -> Int {
     var moved = 0
     for input in 0..<inputCount {
       let room = min(StamperStage.burst, replica.room)
@@ -60,13 +64,16 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
       if refused > 0 { cd_release(handles(unwanted), UInt32(refused), 1, isShared) }
       moved &+= count
     }
+    let inputIsDry = moved == 0
     var messageCount = 0
     while messageCount < Self.messageBurst, let message = messages.next() {
-      replica.receive(message)
+      let repaired = repaired
+      replica.receive(message, make: { repaired.make($0, $1, $2) })
       messages.consume(message)
       messageCount &+= 1
     }
     moved &+= messageCount
+    if _slowPath(now >= replica.nextRepair) { repair(now: now, inputIsDry: inputIsDry) }
     _ = replica.vote()
     if replica.votedBatch != toldVoted || replica.appliedBatch != toldApplied { moved &+= tell() }
     if _slowPath(isSyncing), replica.syncedIsDue { moved &+= tellSynced() }
@@ -128,6 +135,14 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
       guard count > 0 else { return }
       cd_release(handles(freed), UInt32(count), 1, isShared)
     }
+  }
+
+  /// Once per half a `gapTimeout`, or when the primary has asked for something or sent it.
+  @inline(never) @usableFromInline
+  mutating func repair(now: UInt64, inputIsDry: Bool) {
+    let outcome = replica.repairGaps(now: now, inputIsDry: inputIsDry, into: &votes, unwanted: repairUnwanted)
+    if outcome.hasMail { doorbell.ring() }
+    if outcome.unwanted > 0 { cd_release(handles(repairUnwanted), UInt32(outcome.unwanted), 1, isShared) }
   }
 
   /// Sends one cumulative vote; tried again at the next poll if the mailbox is full.
