@@ -151,11 +151,12 @@ extension PrimaryReplica where Log: ~Copyable {
   }
 
   /// R10: originals of what the secondary lacks. It lacks what a prepare covers that it has not voted for, so what lies
-  /// behind `voted` is all there is to look through; for the rest of the table it asks again. True if anything was sent.
+  /// behind `votedEnd` is all there is to look through (`voted` may be ahead of that: what is released to one that syncs,
+  /// without its vote); for the rest of the table it asks again. True if anything was sent.
   private mutating func sendWanted<Out: MessageLog & ~Copyable>(into log: inout Out) -> Bool {
     let messages = configuration.messages
     let before = counters.repair.sent
-    var position = voted
+    var position = votedEnd
     // More than that would find no room there.
     while position != tail, counters.repair.sent - before < UInt64(ReplicationConfiguration.repairBurst) {
       let ahead = Int(truncatingIfNeeded: (position &+ 8) & outputMask)
