@@ -56,6 +56,12 @@ struct ReplayCommand: ParsableCommand {
   var reorder = 0
   @Option(help: "Probability that a packet is doubled on its way to a replica (0…1).")
   var duplicate = 0.0
+  @Option(help: "Probability that a packet is destroyed on its way to a replica, each way by itself (0…1).")
+  var loss = 0.0
+  @Option(
+    name: .customLong("gap-timeout"),
+    help: "After this time a missing packet is asked of the other replica (0: never).")
+  var gapTimeout = TimeSpan(nanoseconds: 1_000_000)
   @Option(
     name: .customLong("fail-primary-at"),
     help: "Kill a primary when so many packets have been stamped: N[,N…]. The pairs take turns.")
@@ -103,6 +109,8 @@ struct ReplayCommand: ParsableCommand {
     if let stateClock { try check("state-clock", stateClock, 1...8192) }
     try check("reorder", reorder, 0...4096)
     try check("duplicate", duplicate, 0...1)
+    try check("loss", loss, 0...1)
+    try check("gap-timeout", gapTimeout.nanoseconds, 0...10_000_000_000)
     try check("flows", flows, 1...6_291_456)
     try check("idle-timeout", idleTimeout.nanoseconds, 1_000_000...3_600_000_000_000)
     try check("failure-detection", failureDetection.nanoseconds, 0...1_000_000_000)

@@ -219,6 +219,8 @@ struct ReplaySession<Function: NetworkFunction> {
     configuration.seed = options.seed
     configuration.reorder = options.reorder
     configuration.duplicate = options.duplicate
+    configuration.loss = options.loss
+    configuration.replication.gapTimeout = options.gapTimeout.nanoseconds
     let failures =
       options.failPrimaryAt.packets.map { (packet: $0, victim: PlannedFailure.Victim.primary) }
       + options.failSecondaryAt.packets.map { (packet: $0, victim: .secondary) }
@@ -238,8 +240,11 @@ struct ReplaySession<Function: NetworkFunction> {
     replication.flushInterval = options.flushInterval.nanoseconds
     replication.dryWindow = min(options.window, 4)
     replication.stateClockPackets = stateClock
-    replication.pendingPerFlow = max(256, 2 * options.reorder)
-    replication.pending = max(4096, 4 * options.reorder * options.stampers)
+    // Behind one missing packet may lie all that the input buffer and the paths hold: credit stops the stampers before
+    // that, so no pendingList runs over (R17).
+    replication.pending = PipelineConfiguration.pending(
+      inputBuffer: options.buffer, reorder: options.reorder, stampers: options.stampers)
+    replication.pendingPerFlow = replication.pending
     let wanted = 2 * stateClock + options.window * options.batch + 2 * (options.batch + replication.pendingPerFlow)
     replication.retained = min(131_072, powerOfTwo(atLeast: wanted))
     let uncommitted =

@@ -1,3 +1,4 @@
+import DEFTCore
 import DEFTDataplane
 import Foundation
 import Histogram
@@ -15,6 +16,15 @@ struct ReplaySummary: Codable {
     var suppressedDuplicates: UInt64
     var injectedDuplicates: UInt64
     var dropsByReason: [String: UInt64]
+  }
+  /// What `--loss` did.
+  struct Loss: Codable {
+    var destroyedToPrimaries: UInt64
+    var destroyedToSecondaries: UInt64
+    /// On every way that there was: these cannot come out.
+    var destroyedEverywhere: UInt64
+    /// By the primaries. Less than the former where nothing came behind a lost packet of its flow.
+    var declaredLost: UInt64
   }
   struct Lcore: Codable {
     var lcore: UInt32
@@ -41,6 +51,36 @@ struct ReplaySummary: Codable {
     var p999: Double
     var max: Double
   }
+  /// Gap repair at both replicas of a pair, packets unless named otherwise.
+  struct Repair: Codable {
+    /// Asked for by the primary and by the secondary (again, too), and what came.
+    var wantedByPrimary: UInt64
+    var wantedBySecondary: UInt64
+    var takenByPrimary: UInt64
+    var takenBySecondary: UInt64
+    /// Ranges that were asked for and not held either.
+    var missing: UInt64
+    /// Declared lost by the primary, bound by votes of the secondary.
+    var declaredLost: UInt64
+    var boundLost: UInt64
+    /// Flows whose last packets only the secondary had.
+    var uncovered: UInt64
+    /// What had to wait for a later try: a table, a log, the pool or a buffer was full.
+    var waits: UInt64
+
+    init(_ primary: RepairCounters, _ secondary: RepairCounters?) {
+      let secondary = secondary ?? RepairCounters()
+      wantedByPrimary = primary.wanted
+      wantedBySecondary = secondary.wanted
+      takenByPrimary = primary.taken
+      takenBySecondary = secondary.taken
+      missing = primary.missing
+      declaredLost = primary.lost
+      boundLost = secondary.lost
+      uncovered = primary.uncovered
+      waits = [primary, secondary].reduce(0) { $0 + $1.tableFull + $1.logFull + $1.poolEmpty + $1.noRoom }
+    }
+  }
   struct Pair: Codable {
     var pair: Int
     var flows: Int
@@ -50,6 +90,7 @@ struct ReplaySummary: Codable {
     var pendingAtMost: Int
     var heldAtMost: UInt64?
     var batches: Batches
+    var repair: Repair
   }
   struct Failure: Codable {
     var victim: String
@@ -85,6 +126,8 @@ struct ReplaySummary: Codable {
   /// Stamp → release, µs.
   var latencyMicroseconds: Latency?
   var pairs: [Pair]
+  /// With `--loss`, or if packets were declared lost.
+  var loss: Loss?
   /// Planned failures that happened.
   var failures: [Failure]
   var control: Control?
@@ -140,7 +183,13 @@ struct ReplaySummary: Codable {
       Pair(
         pair: both.0.pair, flows: both.1.flows, primaryDigest: ReplaySummary.hexadecimal(both.1.primary),
         secondaryDigest: both.1.secondary.map(ReplaySummary.hexadecimal), reordered: both.0.primary.reordered,
-        pendingAtMost: both.0.pendingHighWater, heldAtMost: both.0.secondary?.heldHighWater, batches: perPair[index])
+        pendingAtMost: both.0.pendingHighWater, heldAtMost: both.0.secondary?.heldHighWater, batches: perPair[index],
+        repair: Repair(both.0.primary.repair, both.0.secondary?.repair))
+    }
+    if report.destroyedToPrimaries + report.destroyedToSecondaries + report.declaredLost > 0 {
+      loss = Loss(
+        destroyedToPrimaries: report.destroyedToPrimaries, destroyedToSecondaries: report.destroyedToSecondaries,
+        destroyedEverywhere: report.destroyedEverywhere, declaredLost: report.declaredLost)
     }
     failures = report.failures.map { record in
       Failure(
@@ -209,6 +258,14 @@ struct ReplaySummary: Codable {
         "pair \(pair.pair)",
         "\(pair.flows) flows, digest \(pair.primaryDigest)"
           + (pair.secondaryDigest.map { " primary, \($0) secondary" } ?? ""))
+    }
+    if let loss {
+      line(
+        "loss",
+        "\(loss.destroyedToPrimaries) destroyed on the way to a primary, \(loss.destroyedToSecondaries) to a secondary, \(loss.destroyedEverywhere) on every way; \(loss.declaredLost) declared lost"
+      )
+      let taken = pairs.reduce((0, 0)) { ($0.0 + $1.repair.takenByPrimary, $0.1 + $1.repair.takenBySecondary) }
+      line("repair", "\(taken.0) packets brought to primaries, \(taken.1) to secondaries")
     }
     for failure in failures {
       line(

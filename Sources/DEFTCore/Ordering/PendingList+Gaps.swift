@@ -23,11 +23,7 @@ extension PendingList {
   }
 
   /// Counter of the last packet in the list; `head` is not 0.
-  func lastCounter(_ head: UInt32) -> UInt32 {
-    var node = head
-    while nodes[Int(node)].next != 0 { node = nodes[Int(node)].next }
-    return nodes[Int(node)].counter
-  }
+  func lastCounter(_ head: UInt32) -> UInt32 { nodes[Int(nodes[Int(head)].tail)].counter }
 
   /// Calls `body` with the packets of the list that starts at `head`, in order, until it says false.
   func forEach(_ head: UInt32, _ body: (Packet, UInt32) -> Bool) {

@@ -12,6 +12,9 @@ public struct PendingList: ~Copyable {
     @usableFromInline var packet: Packet?
     @usableFromInline var counter: UInt32
     @usableFromInline var next: UInt32
+    /// Of a list's first node alone: its last node and its length.
+    @usableFromInline var tail: UInt32 = 0
+    @usableFromInline var length: UInt32 = 1
   }
   @usableFromInline let nodes: UnsafeMutablePointer<Node>
   @usableFromInline var freeHead: UInt32
@@ -42,28 +45,29 @@ public struct PendingList: ~Copyable {
     freeHead = 1
   }
 
-  /// Puts `packet` in its place in the list that starts at `head`.
+  /// Puts `packet` in its place in the list that starts at `head`: at once if it comes behind all others, as nearly all do.
   public mutating func insert(_ packet: Packet, counter: UInt32, head: inout UInt32) -> Insertion {
     var previous: UInt32 = 0
     var current = head
-    var length = 0
+    var length: UInt32 = 0
+    if head != 0 {
+      let tail = nodes[Int(head)].tail
+      length = nodes[Int(head)].length
+      if nodes[Int(tail)].counter.isSeriallyBefore(counter) { (previous, current) = (tail, 0) }
+    }
     while current != 0, nodes[Int(current)].counter.isSeriallyBefore(counter) {
       previous = current
       current = nodes[Int(current)].next
-      length += 1
     }
     if current != 0, nodes[Int(current)].counter == counter { return .duplicate }
-    // The limit is on the whole list, not on what lies before the packet.
-    var rest = current
-    while rest != 0, length < perFlowLimit {
-      rest = nodes[Int(rest)].next
-      length += 1
-    }
     guard freeHead != 0, length < perFlowLimit else { return .full }
     let index = freeHead
     freeHead = nodes[Int(index)].next
+    let tail = current == 0 ? index : nodes[Int(head)].tail
     nodes[Int(index)] = Node(packet: packet, counter: counter, next: current)
     if previous == 0 { head = index } else { nodes[Int(previous)].next = index }
+    nodes[Int(head)].tail = tail
+    nodes[Int(head)].length = length + 1
     lastInserted = index
     count += 1
     highWater = max(highWater, count)
@@ -96,6 +100,10 @@ public struct PendingList: ~Copyable {
     let index = head
     let node = nodes[Int(index)]
     head = node.next
+    if head != 0 {
+      nodes[Int(head)].tail = node.tail
+      nodes[Int(head)].length = node.length - 1
+    }
     nodes[Int(index)].next = freeHead
     nodes[Int(index)].packet = nil
     freeHead = index

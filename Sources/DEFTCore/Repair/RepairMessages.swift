@@ -62,7 +62,7 @@ extension PacketRange {
 extension ReplicationConfiguration {
   var messages: RepairMessages { RepairMessages(pair: pair, epoch: epoch) }
   /// Packets brought by repair that wait for room, at most; `unwanted` of `repairGaps` has room for so many.
-  public static var repairBurst: Int { 256 }
+  public static var repairBurst: Int { 1024 }
   /// Bytes of the longest message of gap repair: what a mailbox ring of 64 KiB takes. A longer frame cannot be repaired.
   public static var longestRepair: Int { 1 << 15 }
   /// Ranges in one `.want` or `.missing`, at most, and of those for one flow.

@@ -48,7 +48,7 @@ public struct ReplicationConfiguration: Sendable, Equatable {
     pair: UInt16 = 0, epoch: UInt32 = 1, batch: Int = 256, window: Int = 32, flushInterval: UInt64 = 50_000,
     dryWindow: Int = 4, stateClockPackets: Int = 4096, stateClockInterval: UInt64 = 200_000, retained: Int = 32_768,
     held: Int = 65_536, pending: Int = 4096, pendingPerFlow: Int = 1024, policy: UnprotectedPolicy = .hold,
-    acknowledgeTimeout: UInt64 = 10_000_000, snapshotChunk: Int = 256, gapTimeout: UInt64 = 5_000_000,
+    acknowledgeTimeout: UInt64 = 10_000_000, snapshotChunk: Int = 256, gapTimeout: UInt64 = 1_000_000,
     inputCapacity: Int = 0, gaps: Int = 1024, lostRanges: Int = 256, isReplicated: Bool = true
   ) {
     self.pair = pair

@@ -17,7 +17,9 @@ extension Pipeline {
     }
     let present = (0..<configuration.pairs).map { replicas.primaries(ofPair: $0).last! }
     if director == nil {
-      let sent = sums.stamped + sums.closeMarkers + stampers.reduce(0) { $0 + $1.pointee.fabric.duplicated.primary }
+      let sent =
+        sums.stamped + sums.closeMarkers + stampers.reduce(0) { $0 + $1.pointee.fabric.duplicated.primary }
+        - sums.destroyedToPrimaries
       guard sent == sums.pairs.reduce(0, { $0 + $1.primary.received }) else { return false }
       let released = sums.pairs.reduce(0) { $0 + $1.primary.released }
       guard released == egress.pointee.decided else { return false }
@@ -53,6 +55,10 @@ extension Pipeline {
       report.mirrorLost += stamper.pointee.mirrorLost
       let doubles = stamper.pointee.fabric.duplicated
       report.injectedDuplicates += doubles.primary + doubles.secondary
+      let destroyed = stamper.pointee.fabric.destroyed
+      report.destroyedToPrimaries += destroyed.toPrimaries
+      report.destroyedToSecondaries += destroyed.toSecondaries
+      report.destroyedEverywhere += destroyed.everywhere
       drop(.inputBufferFull, stamper.pointee.inputBufferFull)
       drop(.flowTableFull, stamper.pointee.flowTableFull)
     }
@@ -121,7 +127,13 @@ extension Pipeline {
     }
     if drained {
       if director == nil {
-        check(report.processed == report.stamped, "stamped \(report.stamped) but processed \(report.processed)")
+        check(
+          report.processed + report.destroyedEverywhere == report.stamped,
+          "stamped \(report.stamped) but processed \(report.processed)"
+            + (configuration.loss > 0 ? " and destroyed on every way \(report.destroyedEverywhere)" : ""))
+        check(
+          report.declaredLost <= report.destroyedEverywhere,
+          "declared lost \(report.declaredLost), but only \(report.destroyedEverywhere) were destroyed on every way")
         check(
           report.processed == report.released + report.droppedByFunction,
           "processed \(report.processed) is not released \(report.released) plus dropped by the NF \(report.droppedByFunction)"
@@ -130,9 +142,14 @@ extension Pipeline {
           report.released == report.transmitted + report.suppressed,
           "released \(report.released) is not transmitted \(report.transmitted) plus suppressed \(report.suppressed)")
       } else if report.droppedByFunction == 0 {
-        // Packets are processed and released again after a failure; out they go once.
+        // Packets are processed and released again after a failure; out they go once. What was destroyed on one way may
+        // have been lost with the replica that had it: then it is declared lost.
+        let missing = report.stamped - min(report.stamped, report.transmitted)
         check(
-          report.transmitted == report.stamped, "stamped \(report.stamped) but transmitted \(report.transmitted)")
+          report.transmitted <= report.stamped && missing <= report.destroyedEverywhere + report.declaredLost,
+          "stamped \(report.stamped) but transmitted \(report.transmitted)"
+            + (configuration.loss > 0
+              ? "; destroyed on every way \(report.destroyedEverywhere), declared lost \(report.declaredLost)" : ""))
       }
       for digest in report.digests {
         check(

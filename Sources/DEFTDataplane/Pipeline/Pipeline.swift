@@ -123,7 +123,8 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
       let ring = configuration.stampers > 1 && !ports.spreadsByFlow ? rings.toUnit[unit] : nil
       let fabric = Switch(
         layout: layout, pairCount: configuration.pairs, isReplicated: configuration.replication.isReplicated,
-        isShared: isShared
+        isShared: isShared,
+        loss: PacketLoss(probability: configuration.loss, seed: configuration.seed)
       ) { pair, toPrimary in
         path(unit: unit, pair: pair, host: toPrimary ? 0 : 1, toPrimary: toPrimary)
       }
@@ -176,7 +177,8 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
     let rings = rings.hosts[pair][host]
     return FabricPath(
       ring: toPrimary ? rings.originals[unit] : rings.copies[unit],
-      references: toPrimary && configuration.replication.isReplicated ? 2 : 1, reorder: configuration.reorder,
+      references: toPrimary && configuration.replication.isReplicated ? 2 : 1, waiting: rings.waiting,
+      pendingLimit: configuration.pendingLimit, reorder: configuration.reorder,
       duplicate: configuration.duplicate,
       seed: configuration.seed &+ UInt64(unit * 1000 + pair * 2 + (toPrimary ? 1 : 2) + host / 2 * 1_000_000),
       pool: ports.pool)
@@ -191,7 +193,7 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
     stage.initialize(
       to: PrimaryStage(
         replica: replica, inputs: rings.originals, releases: rings.releases!, closeRings: rings.closes, layout: layout,
-        acknowledged: rings.acknowledged!, votes: MessageConsumer(mailbox.votesIn),
+        acknowledged: rings.acknowledged!, waiting: rings.waiting, votes: MessageConsumer(mailbox.votesIn),
         repairs: MessageProducer(mailbox.repairs, retaining: false), repaired: RepairedPackets(pool: ports.pool),
         doorbell: mailbox.primaryDoorbell, isShared: isShared, counters: loops[lcore(ofPair: pair, host: host)].counters))
     replicas.add(primary: stage, pair: pair)
@@ -204,7 +206,8 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
     let stage = UnsafeMutablePointer<Secondary>.allocate(capacity: 1)
     stage.initialize(
       to: SecondaryStage(
-        replica: replica, inputs: rings.hosts[pair][host].copies, messages: MessageConsumer(mailbox.messagesIn),
+        replica: replica, inputs: rings.hosts[pair][host].copies, waiting: rings.hosts[pair][host].waiting,
+        messages: MessageConsumer(mailbox.messagesIn),
         votes: MessageProducer(mailbox.votesOut, retaining: false), repaired: RepairedPackets(pool: ports.pool),
         doorbell: mailbox.secondaryDoorbell, isShared: isShared))
     replicas.add(secondary: stage, pair: pair)

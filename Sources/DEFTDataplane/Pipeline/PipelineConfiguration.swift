@@ -15,6 +15,8 @@ public struct PipelineConfiguration: Sendable {
   public var seed: UInt64 = 1
   public var reorder = 0
   public var duplicate = 0.0
+  /// Probability that a packet is destroyed on its way to a replica; each way by itself.
+  public var loss = 0.0
   public var busyPoll = false
   public var measuresLatency = true
   /// NSH service path that names the NF group.
@@ -33,6 +35,15 @@ public struct PipelineConfiguration: Sendable {
   func hosts(ofPair pair: Int) -> Int {
     replication.isReplicated ? 2 + failures.count { $0.pair == pair } : 1
   }
+
+  /// Packets that may wait for their turn at a replica: what can lie between the stampers and it, and what gap repair brings.
+  public static func pending(inputBuffer: Int, reorder: Int, stampers: Int) -> Int {
+    min(inputBuffer, longestPending) + 4 * (reorder + StamperStage.burst) * stampers + ReplicationConfiguration.repairBurst
+  }
+  /// What the switch may let wait, in the ring and in the pendingList together.
+  var pendingLimit: Int { replication.pending - ReplicationConfiguration.repairBurst - StamperStage.burst * stampers }
+  /// With a longer input buffer a single gap can make a pendingList run over; copies dropped there are asked for again.
+  static let longestPending = 8192
 
   /// A one-line complaint about values that do not fit together, or nil.
   public func defect(stateSize: Int) -> String? {

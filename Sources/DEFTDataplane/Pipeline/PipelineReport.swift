@@ -41,6 +41,10 @@ public struct PipelineReport: Sendable {
   public var drops: [DropReason: UInt64] = [:]
   /// Doubles made by `--duplicate`.
   public var injectedDuplicates: UInt64 = 0
+  /// Destroyed by `--loss` on the ways to primaries, to secondaries, and on every way that there was.
+  public var destroyedToPrimaries: UInt64 = 0
+  public var destroyedToSecondaries: UInt64 = 0
+  public var destroyedEverywhere: UInt64 = 0
   public var activeFlows: Int = 0
   public var closedFlows: UInt64 = 0
   public var portFull: UInt64 = 0
@@ -54,6 +58,8 @@ public struct PipelineReport: Sendable {
 
   public init() {}
 
+  /// Packets that primaries have declared lost (R5).
+  public var declaredLost: UInt64 { pairs.reduce(0) { $0 + $1.primary.repair.lost } }
   /// Received and dropped before stamping.
   public var droppedUnstamped: UInt64 {
     [DropReason.inputBufferFull, .flowTableFull].reduce(0) { $0 + (drops[$1] ?? 0) }

@@ -19,6 +19,8 @@ struct PipelineRings {
     /// To egress, and how many packets egress has dealt with.
     var releases: OpaquePointer?
     var acknowledged: UnsafeMutablePointer<Atomic<UInt64>>?
+    /// Packets that wait for their turn at the replica, primary or secondary; written by it, read by the switch.
+    let waiting = PipelineRings.word()
   }
   /// By pair, host. Host 0 begins as primary, host 1 as secondary; each planned failure brings one more.
   var hosts: [[Host]] = []
@@ -40,10 +42,7 @@ struct PipelineRings {
             host.closes.append(try Self.ring("close\(unit).\(name)", StampingUnit.maximumClosing))
           }
           host.releases = try Self.ring("release\(name)", 4096)
-          let memory = UnsafeMutableRawPointer.allocate(byteCount: 128, alignment: 128)
-          let word = memory.bindMemory(to: Atomic<UInt64>.self, capacity: 1)
-          word.initialize(to: Atomic(0))
-          host.acknowledged = word
+          host.acknowledged = Self.word()
         }
         if number > 0 {
           for unit in 0..<configuration.stampers {
@@ -65,6 +64,14 @@ struct PipelineRings {
           && (host.releases.map { cd_ring_count($0) == 0 } ?? true)
       }
     }
+  }
+
+  /// On a cache line of its own.
+  private static func word() -> UnsafeMutablePointer<Atomic<UInt64>> {
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: 128, alignment: 128)
+    let word = memory.bindMemory(to: Atomic<UInt64>.self, capacity: 1)
+    word.initialize(to: Atomic(0))
+    return word
   }
 
   private static func ring(_ name: String, _ capacity: Int) throws(DataplaneError) -> OpaquePointer {

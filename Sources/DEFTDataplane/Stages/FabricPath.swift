@@ -1,14 +1,20 @@
 import CDPDK
 import DEFTCore
+import Synchronization
 
 /// The way from the switch to one replica: a ring, and on request the faults of a real fabric, seeded: packets within a
 /// block of `reorder` are shuffled, and each is doubled with probability `duplicate`.
 ///
-/// Capacity: the ring's; the switch sends only what `credit` allows, so nothing is lost here.
+/// Capacity: the ring's, less while packets wait for their turn at the replica, so that its pendingList does not run over
+/// (R17); the switch sends only what `credit` allows, so nothing is lost here.
 struct FabricPath: ~Copyable {
   let ring: OpaquePointer
   /// References that a packet carries on this path (a double carries as many).
   let references: UInt16
+  /// Packets that wait for their turn at the replica: it has room for `pendingLimit`, and what lies in the ring may have to
+  /// wait, too.
+  private let waiting: UnsafeMutablePointer<Atomic<UInt64>>
+  private let pendingLimit: Int
   private let reorder: Int
   private let duplicateThreshold: UInt64
   private let pool: OpaquePointer
@@ -18,9 +24,14 @@ struct FabricPath: ~Copyable {
   private(set) var duplicated: UInt64 = 0
   let isFaulty: Bool
 
-  init(ring: OpaquePointer, references: UInt16, reorder: Int, duplicate: Double, seed: UInt64, pool: OpaquePointer) {
+  init(
+    ring: OpaquePointer, references: UInt16, waiting: UnsafeMutablePointer<Atomic<UInt64>>, pendingLimit: Int, reorder: Int,
+    duplicate: Double, seed: UInt64, pool: OpaquePointer
+  ) {
     self.ring = ring
     self.references = references
+    self.waiting = waiting
+    self.pendingLimit = pendingLimit
     self.reorder = reorder
     duplicateThreshold = duplicate >= 1 ? .max : UInt64(duplicate * 18_446_744_073_709_551_615.0)
     self.pool = pool
@@ -32,7 +43,9 @@ struct FabricPath: ~Copyable {
   /// Packets that may be sent now.
   @inline(__always)
   var credit: Int {
-    let free = Int(cd_ring_free_count(ring))
+    var free = Int(cd_ring_free_count(ring))
+    let waiting = Int(truncatingIfNeeded: waiting.pointee.load(ordering: .relaxed))
+    if _slowPath(waiting > 0) { free = max(0, min(free, pendingLimit - waiting - Int(cd_ring_count(ring)))) }
     return isFaulty ? max(0, (free - blockCount) / 2 - reorder) : free
   }
   /// Packets in the ring. The block being shuffled is not counted: one longer than a backlog limit could never fill.

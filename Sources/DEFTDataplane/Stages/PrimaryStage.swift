@@ -26,6 +26,9 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
   @usableFromInline let layout: FlowIDLayout
   /// Packets that egress has dealt with, cumulative; written by egress.
   @usableFromInline let acknowledged: UnsafeMutablePointer<Atomic<UInt64>>
+  /// Packets that wait for their turn here; read by the switch.
+  @usableFromInline let waiting: UnsafeMutablePointer<Atomic<UInt64>>
+  @usableFromInline var toldWaiting = 0
   @usableFromInline var votes: MessageConsumer
   @usableFromInline var doorbell: Doorbell
   /// Gap repair's messages to the secondary.
@@ -54,7 +57,8 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
   init(
     replica: consuming PrimaryReplica<Function, MbufStorage, MessageProducer>, inputs: [OpaquePointer],
     releases: OpaquePointer, closeRings: [OpaquePointer], layout: FlowIDLayout,
-    acknowledged: UnsafeMutablePointer<Atomic<UInt64>>, votes: consuming MessageConsumer,
+    acknowledged: UnsafeMutablePointer<Atomic<UInt64>>,
+    waiting: UnsafeMutablePointer<Atomic<UInt64>>, votes: consuming MessageConsumer,
     repairs: consuming MessageProducer, repaired: RepairedPackets, doorbell: Doorbell, isShared: Bool,
     counters: UnsafeMutablePointer<LcoreCounters>
   ) {
@@ -67,6 +71,8 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
     self.closeRings.initialize(from: closeRings, count: closeRings.count)
     self.layout = layout
     self.acknowledged = acknowledged
+    self.waiting = waiting
+    waiting.pointee.store(0, ordering: .relaxed)
     self.votes = votes
     self.repairs = repairs
     self.repaired = repaired
@@ -97,6 +103,7 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
     if _slowPath(isChanging) { moved &+= change(now: now) }
     let (taken, isDry) = take(now: now)
     moved &+= taken
+    if _slowPath(replica.pendingCount != toldWaiting) { tellWaiting() }
     if _slowPath(now >= replica.nextRepair) { repair(now: now, inputIsDry: isDry) }
     if replica.closeBatchIfDue(inputIsDry: isDry, now: now) {
       hasMail = true
@@ -112,6 +119,12 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
       doorbell.ring()
     }
     return moved
+  }
+
+  @inline(never) @usableFromInline
+  mutating func tellWaiting() {
+    toldWaiting = replica.pendingCount
+    waiting.pointee.store(UInt64(toldWaiting), ordering: .relaxed)
   }
 
   /// Feeds the copies that were taken over, goes on with the snapshot for a new secondary.

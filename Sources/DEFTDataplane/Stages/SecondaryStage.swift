@@ -2,6 +2,7 @@ import CDPDK
 import DEFTCore
 import DEFTMailbox
 import DEFTWire
+import Synchronization
 
 /// A pair's secondary on an lcore: the protocol's `SecondaryReplica` between its rings.
 @usableFromInline
@@ -13,6 +14,9 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
   @usableFromInline var replica: SecondaryReplica<State, MbufStorage>
   @usableFromInline let inputs: UnsafeMutablePointer<OpaquePointer>
   @usableFromInline let inputCount: Int
+  /// Packets that wait for their turn here; read by the switch.
+  @usableFromInline let waiting: UnsafeMutablePointer<Atomic<UInt64>>
+  @usableFromInline var toldWaiting = 0
   @usableFromInline var messages: MessageConsumer
   @usableFromInline var votes: MessageProducer
   @usableFromInline let repaired: RepairedPackets
@@ -33,13 +37,15 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
 
   init(
     replica: consuming SecondaryReplica<State, MbufStorage>, inputs: [OpaquePointer],
-    messages: consuming MessageConsumer,
+    waiting: UnsafeMutablePointer<Atomic<UInt64>>, messages: consuming MessageConsumer,
     votes: consuming MessageProducer, repaired: RepairedPackets, doorbell: Doorbell, isShared: Bool
   ) {
     self.replica = replica
     inputCount = inputs.count
     self.inputs = .allocate(capacity: inputs.count)
     self.inputs.initialize(from: inputs, count: inputs.count)
+    self.waiting = waiting
+    waiting.pointee.store(0, ordering: .relaxed)
     self.messages = messages
     self.votes = votes
     self.repaired = repaired
@@ -73,6 +79,7 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
       messageCount &+= 1
     }
     moved &+= messageCount
+    if _slowPath(replica.pendingCount != toldWaiting) { tellWaiting() }
     if _slowPath(now >= replica.nextRepair) { repair(now: now, inputIsDry: inputIsDry) }
     _ = replica.vote()
     if replica.votedBatch != toldVoted || replica.appliedBatch != toldApplied { moved &+= tell() }
@@ -80,6 +87,12 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
     let count = replica.takeFreed(into: freed, capacity: Self.freeBurst)
     if count > 0 { cd_release(handles(freed), UInt32(count), 1, isShared) }
     return moved &+ count
+  }
+
+  @inline(never) @usableFromInline
+  mutating func tellWaiting() {
+    toldWaiting = replica.pendingCount
+    waiting.pointee.store(UInt64(toldWaiting), ordering: .relaxed)
   }
 
   /// News of the snapshot, by the way of the votes.

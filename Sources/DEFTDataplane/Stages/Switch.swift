@@ -24,14 +24,22 @@ struct Switch: ~Copyable {
   /// Packets that may still be sent in this burst, by pair.
   private let credits: UnsafeMutablePointer<Int>
 
+  private let loss: PacketLoss
+  /// What `loss` has destroyed.
+  private(set) var destroyed = PacketLoss.Counts()
+  /// Survivors of `loss`, to send.
+  private let survivors: UnsafeMutablePointer<Packet>
+
   init(
-    layout: FlowIDLayout, pairCount: Int, isReplicated: Bool, isShared: Bool,
+    layout: FlowIDLayout, pairCount: Int, isReplicated: Bool, isShared: Bool, loss: PacketLoss,
     path: (_ pair: Int, _ toPrimary: Bool) -> FabricPath
   ) {
     self.layout = layout
     self.pairCount = pairCount
     self.isReplicated = isReplicated
     self.isShared = isShared
+    self.loss = loss
+    survivors = .allocate(capacity: StamperStage.burst)
     hasSecondary = .allocate(capacity: pairCount)
     hasSecondary.initialize(repeating: isReplicated, count: pairCount)
     rules = .allocate(capacity: Switch.groupCount)
@@ -95,6 +103,7 @@ struct Switch: ~Copyable {
 
   @inline(__always)
   private mutating func send(_ packets: UnsafeMutablePointer<Packet>, count: Int, pair: Int) {
+    if _slowPath(loss.isActive) { return sendSurvivors(packets, count: count, pair: pair) }
     primaries[pair].send(packets, count: count)
     if _fastPath(hasSecondary[pair]) {
       secondaries[pair].send(packets, count: count)
@@ -102,6 +111,42 @@ struct Switch: ~Copyable {
       // Nobody takes the secondary's reference.
       cd_release(handles(packets), UInt32(count), 1, isShared)
     }
+  }
+
+  @inline(never)
+  private mutating func sendSurvivors(_ packets: UnsafeMutablePointer<Packet>, count: Int, pair: Int) {
+    let isOnlyWay = !hasSecondary[pair]
+    for i in 0..<count where loss.destroys(packets[i], toPrimary: true, isOnlyWay: isOnlyWay) {
+      if isOnlyWay || loss.destroys(packets[i], toPrimary: false, isOnlyWay: false) { destroyed.everywhere &+= 1 }
+    }
+    // The secondary's reference keeps what the primary's side may have freed meanwhile.
+    var left = keepSurvivors(
+      packets, count: count, toPrimary: true, isOnlyWay: isOnlyWay, references: primaries[pair].references)
+    destroyed.toPrimaries &+= UInt64(count - left)
+    primaries[pair].send(survivors, count: left)
+    if !isOnlyWay {
+      left = keepSurvivors(packets, count: count, toPrimary: false, isOnlyWay: false, references: 1)
+      destroyed.toSecondaries &+= UInt64(count - left)
+      secondaries[pair].send(survivors, count: left)
+    } else if isReplicated {
+      cd_release(handles(packets), UInt32(count), 1, isShared)
+    }
+  }
+
+  /// Into `survivors`; the references of the others on this way are given up.
+  private func keepSurvivors(
+    _ packets: UnsafeMutablePointer<Packet>, count: Int, toPrimary: Bool, isOnlyWay: Bool, references: UInt16
+  ) -> Int {
+    var left = 0
+    for i in 0..<count {
+      if loss.destroys(packets[i], toPrimary: toPrimary, isOnlyWay: isOnlyWay) {
+        cd_release(handles(packets + i), 1, references, isShared)
+      } else {
+        survivors[left] = packets[i]
+        left += 1
+      }
+    }
+    return left
   }
 
   /// A new rule, between two bursts: from now on the pair's packets go by these ways. What was sent by the old ones is there
