@@ -34,7 +34,23 @@ struct Summary: Decodable {
     var committed: Int
     var inFlightAtMost: Int
   }
+  struct Loss: Decodable {
+    var destroyedToPrimaries: Int
+    var destroyedToSecondaries: Int
+    var destroyedEverywhere: Int
+    var declaredLost: Int
+  }
+  struct Failure: Decodable {
+    var victim: String
+    var pair: Int
+    var packet: Int
+    var copies: Int
+    var takeoverMicroseconds: Double?
+    var unprotectedMicroseconds: Double
+  }
   var packets: Packets
+  var loss: Loss?
+  var failures: [Failure]
   var flowsClosed: Int
   var hugepages: Bool
   var lcores: [Lcore]

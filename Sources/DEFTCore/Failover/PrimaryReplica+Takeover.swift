@@ -163,7 +163,9 @@ extension PrimaryReplica where Log: ~Copyable {
     guard batchesInFlight < configuration.window else { return 0 }
     let left = configuration.retained - Int(tail - freed)
     let free = max(left - pending.count, left > configuration.pendingPerFlow ? 1 : 0)
-    return max(0, min(configuration.batch - openCount, free, configuration.stateClockFlows - clockFlowCount, baseRoom))
+    // Not the variadic `min`: it makes an array.
+    let open = min(configuration.batch - openCount, configuration.stateClockFlows - clockFlowCount)
+    return max(0, min(open, min(free, baseRoom)))
   }
 
   /// The close of `flowID` is committed, as far as this replica knows: a new primary may be asked for the flows whose slots

@@ -137,7 +137,8 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
           ),
           fabric: fabric, clock: clock, pool: ports.pool,
           committedCloses: rings.hosts.flatMap { $0 }.compactMap { $0.closes.isEmpty ? nil : $0.closes[unit] },
-          mirrorPort: ports.mirror, servicePath: configuration.servicePath, gate: gate, counters: counters))
+          mirrorPort: ports.mirror, servicePath: configuration.servicePath, gate: gate,
+          longestShuffle: configuration.longestShuffle, counters: counters))
       loops[placement.stampers].add(stamper)
       stampers.append(stamper)
       if ring != nil, distributor == nil {

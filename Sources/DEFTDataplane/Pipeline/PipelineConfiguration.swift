@@ -40,6 +40,10 @@ public struct PipelineConfiguration: Sendable {
   public static func pending(inputBuffer: Int, reorder: Int, stampers: Int) -> Int {
     min(inputBuffer, longestPending) + 4 * (reorder + StamperStage.burst) * stampers + ReplicationConfiguration.repairBurst
   }
+  /// ns; nil: nothing is shuffled, or nothing is asked for.
+  var longestShuffle: UInt64? {
+    reorder > 0 && replication.gapTimeout > 0 ? replication.gapTimeout / 4 : nil
+  }
   /// What the switch may let wait, in the ring and in the pendingList together.
   var pendingLimit: Int { replication.pending - ReplicationConfiguration.repairBurst - StamperStage.burst * stampers }
   /// With a longer input buffer a single gap can make a pendingList run over; copies dropped there are asked for again.

@@ -23,6 +23,9 @@ struct StamperStage: ~Copyable {
   private let servicePath: UInt32
   /// Where planned failures stop the intake; nil without any.
   private let gate: IntakeGate?
+  /// What injected faults shuffle goes on after this time, ns: gap repair takes what is under way for longer for lost.
+  private let longestShuffle: UInt64
+  private var nextFlush: UInt64
   private let references: UInt16
   private let counters: UnsafeMutablePointer<LcoreCounters>
 
@@ -46,8 +49,10 @@ struct StamperStage: ~Copyable {
   init(
     input: StamperInput, unit: consuming StampingUnit, fabric: consuming Switch, clock: LcoreClock, pool: OpaquePointer,
     committedCloses: [OpaquePointer], mirrorPort: UInt16?, servicePath: UInt32,
-    gate: IntakeGate?, counters: UnsafeMutablePointer<LcoreCounters>
+    gate: IntakeGate?, longestShuffle: UInt64?, counters: UnsafeMutablePointer<LcoreCounters>
   ) {
+    self.longestShuffle = longestShuffle ?? 0
+    nextFlush = longestShuffle == nil ? .max : 0
     self.input = input
     self.unit = unit
     // Primary, egress, and the secondary if there is one, each hold a reference.
@@ -79,6 +84,10 @@ struct StamperStage: ~Copyable {
   @inline(never) @usableFromInline
   mutating func poll(now: UInt64) -> Int {
     takeCommittedCloses()
+    if _slowPath(now >= nextFlush) {
+      nextFlush = now &+ longestShuffle
+      fabric.flush()
+    }
     let credit = fabric.refreshCredits(backlogLimit: input.waits ? Self.patientBacklog : .max)
     let markerCount = unit.sweepIsDue(now: now) ? sweep(now: now, credit: credit) : 0
     var limit = input.limit(now: now, received: received, credit: credit - markerCount, burst: Self.burst)
