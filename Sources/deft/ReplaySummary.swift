@@ -67,6 +67,8 @@ struct ReplaySummary: Codable {
     var uncovered: UInt64
     /// What had to wait for a later try: a table, a log, the pool or a buffer was full.
     var waits: UInt64
+    /// Of these: no packet buffer was free.
+    var poolEmpty: UInt64
 
     init(_ primary: RepairCounters, _ secondary: RepairCounters?) {
       let secondary = secondary ?? RepairCounters()
@@ -79,6 +81,7 @@ struct ReplaySummary: Codable {
       boundLost = secondary.lost
       uncovered = primary.uncovered
       waits = [primary, secondary].reduce(0) { $0 + $1.tableFull + $1.logFull + $1.poolEmpty + $1.noRoom }
+      poolEmpty = primary.poolEmpty + secondary.poolEmpty
     }
   }
   struct Pair: Codable {

@@ -14,6 +14,9 @@ struct PrimaryRepair: ~Copyable {
   let repaired: UnsafeMutablePointer<Packet>
   var repairedCount = 0
   var nextScan: UInt64 = 0
+  /// Questions to the other replica, and the last one of its.
+  var pacing = RepairPacing()
+  var asked: UInt64 = 0
   /// When `repairGaps` is to be called next.
   @usableFromInline var next: UInt64
 
@@ -60,6 +63,7 @@ struct PrimaryRepair: ~Copyable {
 
   /// Nobody has to be told.
   mutating func forgetLost() {
+    pacing = RepairPacing()
     lostCount = 0
     lostApplied = lostDeclared
     lostClocked = lostDeclared

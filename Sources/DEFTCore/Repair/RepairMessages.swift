@@ -13,6 +13,8 @@ public struct RepairOutcome: Sendable, Equatable {
 struct RepairMessages {
   let pair: UInt16
   let epoch: UInt32
+  /// The question that is asked or answered (`RepairPacing`).
+  var question: UInt64 = 0
 
   /// `.want` or `.missing`. False: no room.
   func send<Log: MessageLog & ~Copyable>(
@@ -49,7 +51,7 @@ struct RepairMessages {
   }
 
   func write(_ kind: ControlMessageHeader.Kind, count: Int, length: Int, to message: UnsafeMutableRawPointer) {
-    ControlMessageHeader(kind: kind, pair: pair, epoch: epoch, batch: 0, count: UInt32(count), length: length)
+    ControlMessageHeader(kind: kind, pair: pair, epoch: epoch, batch: question, count: UInt32(count), length: length)
       .write(to: message)
   }
 }
@@ -60,7 +62,7 @@ extension PacketRange {
 }
 
 extension ReplicationConfiguration {
-  var messages: RepairMessages { RepairMessages(pair: pair, epoch: epoch) }
+  func messages(_ question: UInt64) -> RepairMessages { RepairMessages(pair: pair, epoch: epoch, question: question) }
   /// Packets brought by repair that wait for room, at most; `unwanted` of `repairGaps` has room for so many.
   public static var repairBurst: Int { 1024 }
   /// Bytes of the longest message of gap repair: what a mailbox ring of 64 KiB takes. A longer frame cannot be repaired.

@@ -20,6 +20,9 @@ struct SecondaryRepair: ~Copyable {
   let repaired: UnsafeMutablePointer<Packet>
   var repairedCount = 0
   var nextScan: UInt64 = 0
+  /// Questions to the other replica, and the last one of its.
+  var pacing = RepairPacing()
+  var asked: UInt64 = 0
   @usableFromInline var next: UInt64
 
   init(_ configuration: ReplicationConfiguration, memory: TableMemory) {

@@ -38,7 +38,8 @@ extension PrimaryReplica where Log: ~Copyable {
       repair.nextScan = now + configuration.scanInterval
       scan(now: now, inputIsDry: inputIsDry)
       if repair.asking.count > 0 {
-        if configuration.messages.send(.want, repair.asking, into: &log) {
+        if configuration.messages(repair.pacing.question + 1).send(.want, repair.asking, into: &log) {
+          repair.pacing.noteAsked(now: now)
           outcome.hasMail = true
         } else {
           counters.repair.logFull &+= 1
@@ -58,6 +59,7 @@ extension PrimaryReplica where Log: ~Copyable {
     let count = Int(header.count)
     switch ControlMessageHeader.Kind(rawValue: header.kind) {
     case .want:
+      repair.asked = header.batch
       for index in 0..<count {
         let range = PacketRange(reading: body + index * PacketRange.byteCount)
         guard range.isPlausible else {
@@ -68,6 +70,7 @@ extension PrimaryReplica where Log: ~Copyable {
       }
       repair.next = 0
     case .missing:
+      repair.pacing.noteAnswer(header.batch)
       for index in 0..<count {
         let range = PacketRange(reading: body + index * PacketRange.byteCount)
         counters.repair.missing &+= 1
@@ -76,6 +79,7 @@ extension PrimaryReplica where Log: ~Copyable {
     case .uncovered:
       for index in 0..<count { report(ClockEntry(reading: body + index * ClockEntry.byteCount)) }
     case .packet:
+      repair.pacing.noteAnswer(header.batch)
       take(
         PacketImage(reading: body),
         UnsafeRawBufferPointer(start: body + PacketImage.byteCount, count: count), make)
@@ -154,7 +158,7 @@ extension PrimaryReplica where Log: ~Copyable {
   /// behind `votedEnd` is all there is to look through (`voted` may be ahead of that: what is released to one that syncs,
   /// without its vote); for the rest of the table it asks again. True if anything was sent.
   private mutating func sendWanted<Out: MessageLog & ~Copyable>(into log: inout Out) -> Bool {
-    let messages = configuration.messages
+    let messages = configuration.messages(repair.asked)
     let before = counters.repair.sent
     var position = votedEnd
     // More than that would find no room there.
@@ -235,7 +239,9 @@ extension PrimaryReplica where Log: ~Copyable {
       let end = missingUpTo.isSeriallyBefore(upTo) ? missingUpTo : upTo
       return declareLost(flow, flowID, upTo: end, now: now)
     }
-    guard gap.pointee.asks == 0 || now &- gap.pointee.asked >= configuration.gapTimeout else { return }
+    guard repair.pacing.mayAsk(now: now, gapTimeout: configuration.gapTimeout),
+      gap.pointee.asks == 0 || now &- gap.pointee.asked >= configuration.gapTimeout
+    else { return }
     // Whatever else the flow lacks is likely to be as old.
     let head = flow.pointee.flowID == flowID ? flow.pointee.pending : 0
     let end = head == 0 ? upTo : pending.lastCounter(head)

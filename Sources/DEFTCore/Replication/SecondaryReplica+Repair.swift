@@ -49,10 +49,12 @@ extension SecondaryReplica {
   @usableFromInline
   mutating func receiveRepair(_ header: ControlMessageHeader, _ body: UnsafeRawPointer, _ make: PacketMaker) {
     guard ControlMessageHeader.Kind(rawValue: header.kind) == .want else {
+      repair.pacing.noteAnswer(header.batch)
       return take(
         PacketImage(reading: body),
         UnsafeRawBufferPointer(start: body + PacketImage.byteCount, count: Int(header.count)), make)
     }
+    repair.asked = header.batch
     for index in 0..<Int(header.count) {
       let range = PacketRange(reading: body + index * PacketRange.byteCount)
       guard range.isPlausible else {
@@ -117,7 +119,7 @@ extension SecondaryReplica {
   /// R10: copies of what the primary lacks.
   private mutating func sendWanted<Out: MessageLog & ~Copyable>(into log: inout Out) -> Bool {
     guard repair.serving.count > 0 else { return false }
-    let messages = configuration.messages
+    let messages = configuration.messages(repair.asked)
     let before = counters.repair.sent
     var position = heldHead
     while position != heldTail {
@@ -153,7 +155,7 @@ extension SecondaryReplica {
     }
     repair.wanted.keep { _, mark in !inputIsDry && received &- mark < capacity }
     guard repair.denied.count > 0 else { return false }
-    guard configuration.messages.send(.missing, repair.denied, into: &log) else {
+    guard configuration.messages(repair.asked).send(.missing, repair.denied, into: &log) else {
       counters.repair.logFull &+= 1
       return false
     }
@@ -179,10 +181,11 @@ extension SecondaryReplica {
       if !holds(entry) { look(at: entry, now: now, inputIsDry: inputIsDry) }
     }
     guard repair.asking.count > 0 else { return false }
-    guard configuration.messages.send(.want, repair.asking, into: &log) else {
+    guard configuration.messages(repair.pacing.question + 1).send(.want, repair.asking, into: &log) else {
       counters.repair.logFull &+= 1
       return false
     }
+    repair.pacing.noteAsked(now: now)
     return true
   }
 
@@ -196,6 +199,7 @@ extension SecondaryReplica {
       return
     }
     guard now &- gap.pointee.since >= configuration.gapTimeout,
+      repair.pacing.mayAsk(now: now, gapTimeout: configuration.gapTimeout),
       inputIsDry || counters.received &- gap.pointee.mark >= UInt64(configuration.inputCapacity),
       gap.pointee.asks == 0 || now &- gap.pointee.asked >= configuration.gapTimeout
     else { return }
@@ -250,7 +254,7 @@ extension SecondaryReplica {
       counters.repair.logFull &+= 1
       return false
     }
-    configuration.messages.write(.uncovered, count: count, length: length, to: message)
+    configuration.messages(0).write(.uncovered, count: count, length: length, to: message)
     var entry = message + ControlMessageHeader.byteCount
     for index in 0..<repair.uncovered.capacity {
       guard let flow = repair.uncovered.live(at: index), flow.pointee.scan == repair.uncovered.scan else { continue }
