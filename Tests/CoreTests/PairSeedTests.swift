@@ -1,3 +1,4 @@
+import DEFTCore
 import Testing
 
 /// Random runs of a pair. A failing case names its seed; `PairHarness(options, seed:)` runs it again.
@@ -49,6 +50,31 @@ import Testing
       $0.keys = 3
     }
     #expect(harness.violation == nil, "seed \(seed): \(harness.violation!) with \(harness.options)")
+  }
+
+  /// Lossy runs reach what they are meant to reach.
+  @Test func lossyRunsAreNotTrivial() {
+    var sums = RepairCounters()
+    var (destroyed, lost) = (0, 0)
+    for seed in UInt64(2001)...2030 {
+      let harness = lossyRun(seed: seed, steps: 3_000)
+      for one in [harness.primary.counters.repair, harness.secondary.counters.repair] {
+        sums.taken += one.taken
+        sums.needless += one.needless
+        sums.missing += one.missing
+        sums.uncovered += one.uncovered
+        sums.lateLost += one.lateLost
+        sums.tableFull += one.tableFull
+        sums.logFull += one.logFull
+        sums.poolEmpty += one.poolEmpty
+        sums.noRoom += one.noRoom
+      }
+      destroyed += harness.destroyed.count
+      lost += harness.lost.count
+    }
+    #expect(destroyed > 50 && lost >= destroyed && sums.taken > 1_000 && sums.missing > 200, "\(lost), \(sums)")
+    #expect(sums.uncovered > 100 && sums.needless > 10 && sums.poolEmpty > 10, "\(sums)")
+    #expect(sums.tableFull > 0 && sums.logFull > 0 && sums.noRoom > 0, "\(sums)")
   }
 
   /// The runs reach what they are meant to reach.

@@ -8,10 +8,11 @@ extension PrimaryReplica where Log: ~Copyable {
     updateRoomLimit()
   }
 
-  /// The input waits while copies taken over have not been offered (they came first), and while nothing may be processed.
+  /// The input waits while copies taken over have not been offered and inherited losses not been skipped (they came first),
+  /// and while nothing may be processed.
   mutating func updateRoomLimit() {
     let waits =
-      isSteppedDown || backlog.phase != .stragglers
+      isSteppedDown || backlog.phase != .stragglers || inheritedLossCount > 0
       || (configuration.isReplicated && standing == .none && configuration.policy == .hold)
     roomLimit = waits ? 0 : baseRoom
     copiesBeforeWrite = snapshot.phase == .sweeping

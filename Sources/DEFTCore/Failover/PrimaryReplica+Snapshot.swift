@@ -5,7 +5,7 @@ import DEFTWire
 // flows that no packet touches. So the secondary gets each flow once, and the ordinary votes and state clocks do the rest.
 extension PrimaryReplica where Log: ~Copyable {
   /// A sync may begin: what a takeover inherited as voted for has been processed.
-  public var maySync: Bool { standing == .none && hasReplayedVoted && configuration.isReplicated && !isSteppedDown }
+  public var maySync: Bool { standing == .none && backlog.phase != .voted && configuration.isReplicated && !isSteppedDown }
 
   /// The map has a new secondary: (P, none) → (P, C syncing, e+1). The new epoch is a new stream: batches begin with 1 in
   /// new logs. Afterwards the switch's rule is changed, and `drained` called when everything stamped before has arrived.

@@ -55,10 +55,10 @@ extension PrimaryReplica where Log: ~Copyable {
     applyPolicy()
   }
 
-  /// Copies that still wait to be processed.
-  public var backlogCount: Int { backlog.count }
-  /// Everything that was voted for has been processed again, and may be released.
-  public var hasReplayedVoted: Bool { backlog.phase != .voted }
+  /// Copies that still wait to be processed, and bound losses that wait to be skipped.
+  public var backlogCount: Int { backlog.count + inheritedLossCount }
+  /// Everything that was voted for has been processed again, or skipped, and may be released.
+  public var hasReplayedVoted: Bool { backlog.phase != .voted && inheritedLossCount == 0 }
 
   /// Feeds copies taken over, as many as there is room for; to be called in every poll, before packets of the input, while
   /// `backlogCount` is not 0. Those that are not wanted (covered by a state clock, or doubles) are put into `unwanted`; the
@@ -66,7 +66,7 @@ extension PrimaryReplica where Log: ~Copyable {
   ///
   /// What was voted for may be released at once. The rest waits for the policy: `hold` keeps it here until a sync begins.
   public mutating func replay(unwanted: UnsafeMutablePointer<Packet>, capacity: Int, now: UInt64) -> Int {
-    guard backlog.count > 0 || backlog.phase != .stragglers, !isSteppedDown else { return 0 }
+    guard backlog.count > 0 || backlog.phase != .stragglers || inheritedLossCount > 0, !isSteppedDown else { return 0 }
     var count = 0
     skipInheritedLosses(now: now)
     while count < capacity {
@@ -75,6 +75,14 @@ extension PrimaryReplica where Log: ~Copyable {
         continue
       }
       let copy = backlog.current
+      // R5: a copy that came before the vote which bound its loss. The dead primary has gone on without it.
+      if inheritedLossCount > 0, isBoundLost(copy) {
+        unwanted[count] = copy.packet
+        count += 1
+        backlog.drop()
+        counters.repair.lateLost &+= 1
+        continue
+      }
       if backlog.phase == .voted {
         guard backlog.isVoted(copy, flows.layout) || isCovered(copy.flowID, copy.counter) else {
           backlog.keep()
@@ -118,7 +126,9 @@ extension PrimaryReplica where Log: ~Copyable {
         skipInheritedLosses(now: now)
         return !isStuck || tail != backlog.passStart
       }
-      if tail != closed { closeAlone(now: now) }
+      // What comes behind a loss waits for it in the pendingList, and was voted for too.
+      skipInheritedLosses(now: now)
+      if tail != closed || repair.lostCount != 0 { closeAlone(now: now) }
       backlog.phase = .rest
       return true
     case .rest:
@@ -132,10 +142,10 @@ extension PrimaryReplica where Log: ~Copyable {
     }
   }
 
-  /// Skips the losses that flows have come to; the others wait until they do.
+  /// Skips the losses that flows have come to; the others wait until they do. Everything below them was voted for, so it
+  /// is among the copies: the input waits meanwhile, or it could bring what is bound lost.
   private mutating func skipInheritedLosses(now: UInt64) {
     guard inheritedLossCount > 0 else { return }
-    // The input waits, but these come before it.
     roomLimit = .max
     defer { updateRoomLimit() }
     var kept = 0
@@ -144,11 +154,25 @@ extension PrimaryReplica where Log: ~Copyable {
       let flow = flows.entry(range.flowID)
       let next = flow.pointee.flowID == range.flowID ? flow.pointee.next : Stamp.firstCounter
       let isPast = flow.pointee.flowID == range.flowID && !next.isSeriallyBefore(range.end)
-      if isPast || (next &- range.from < range.count && skipBoundLoss(range, now: now)) { continue }
+      if isPast || (next &- range.from < range.count && skip(range, now: now)) { continue }
       inheritedLosses.unsafelyUnwrapped[kept] = range
       kept += 1
     }
     inheritedLossCount = kept
+  }
+
+  /// False: there is no room now.
+  private mutating func skip(_ range: PacketRange, now: UInt64) -> Bool {
+    if skipBoundLoss(range, now: now) { return true }
+    guard backlog.phase == .voted else { return false }
+    closeAlone(now: now)
+    return skipBoundLoss(range, now: now)
+  }
+
+  private func isBoundLost(_ copy: TakeoverBacklog<Function.State, Storage>.Copy) -> Bool {
+    for index in 0..<inheritedLossCount
+    where inheritedLosses.unsafelyUnwrapped[index].contains(copy.flowID, copy.counter) { return true }
+    return false
   }
 
   private func isCovered(_ flowID: UInt32, _ counter: UInt32) -> Bool {

@@ -288,7 +288,7 @@ extension PrimaryReplica where Log: ~Copyable {
 
   /// Nothing processed is waiting for anything any more.
   public var isQuiescent: Bool {
-    guard pending.count == 0, closed == tail, released == tail, backlog.count == 0,
+    guard pending.count == 0, closed == tail, released == tail, backlogCount == 0,
       repair.lostApplied == repair.lostDeclared
     else { return false }
     return configuration.isReplicated ? clocksApplied == clocksTaken && clockedTail == tail : true

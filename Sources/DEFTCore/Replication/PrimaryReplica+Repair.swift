@@ -73,6 +73,10 @@ extension PrimaryReplica where Log: ~Copyable {
       repair.pacing.noteAnswer(header.batch)
       for index in 0..<count {
         let range = PacketRange(reading: body + index * PacketRange.byteCount)
+        guard range.isPlausible else {
+          counters.impossibleMessages &+= 1
+          return
+        }
         counters.repair.missing &+= 1
         repair.gaps.find(range.flowID)?.pointee.note(missing: range)
       }

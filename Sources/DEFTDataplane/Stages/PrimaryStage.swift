@@ -131,7 +131,7 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
   @inline(never) @usableFromInline
   mutating func change(now: UInt64) -> Int {
     var moved = 0
-    if replica.backlogCount > 0 {
+    if replica.backlogCount > 0 || !replica.hasReplayedVoted {
       let before = replica.counters.replayed
       let processedBefore = replica.counters.processed
       let refused = replica.replay(unwanted: unwanted, capacity: StamperStage.burst, now: now)

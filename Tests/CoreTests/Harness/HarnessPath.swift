@@ -39,6 +39,9 @@ struct HarnessPath {
   /// What was refused for want of room comes again (the repair, R10).
   mutating func sendAgain(_ packet: Packet) { outgoing.append(packet) }
 
+  /// Of a way that shuffles nothing.
+  mutating func dropLast() -> Packet { outgoing.removeLast() }
+
   mutating func take(_ count: Int) -> [Packet] {
     let taken = Array(outgoing[head..<head + min(count, ready)])
     head += taken.count
