@@ -14,11 +14,16 @@
 /// on the primary's node or egress's (R12); `syncFinished` of an earlier sync (its epoch has passed); anything by a proposer
 /// who has seen another epoch.
 ///
-/// Capacity: the pairs that it was made with.
+/// Capacity: the pairs and stamping units that it was made with.
 public struct ClusterMap: Sendable, Equatable {
   private var pairs: [PairAssignment]
+  /// By stamping unit.
+  public internal(set) var units: [UnitAssignment]
 
-  public init(pairs: [PairAssignment]) { self.pairs = pairs }
+  public init(pairs: [PairAssignment], units: Int = 0) {
+    self.pairs = pairs
+    self.units = [UnitAssignment](repeating: UnitAssignment(), count: units)
+  }
 
   public var pairCount: Int { pairs.count }
   public subscript(pair: Int) -> PairAssignment { pairs[pair] }

@@ -65,6 +65,12 @@ struct TakeoverBacklog<State: BitwiseCopyable & Sendable, Storage: PacketStorage
     return copies.unsafelyUnwrapped[Int(tail & mask)].packet
   }
 
+  /// All copies that wait, in no order.
+  func forEach(_ body: (Packet) -> Void) {
+    for position in head..<kept { body(copies.unsafelyUnwrapped[Int(position & mask)].packet) }
+    for position in scan..<tail { body(copies.unsafelyUnwrapped[Int(position & mask)].packet) }
+  }
+
   /// At the beginning of a pass: a copy that was voted for is left.
   func holdsVoted(_ layout: FlowIDLayout) -> Bool {
     for position in scan..<tail where isVoted(copies.unsafelyUnwrapped[Int(position & mask)], layout) { return true }

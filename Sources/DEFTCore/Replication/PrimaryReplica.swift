@@ -226,7 +226,10 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
   mutating func run(_ packet: Packet, _ flow: UnsafeMutablePointer<FlowState<Function.State>>) {
     var burst = begin()
     if packet.pointee.layout.isCloseMarker {
+      // The end of a flow has no time of its own: of a flow whose unit failed it may be stamped twice, by two clocks.
+      let time = flow.pointee.time
       _ = burst.advance(packet, flow)
+      flow.pointee.time = time
       close(packet, flow)
       burst.append(UInt(bitPattern: packet))
     } else {

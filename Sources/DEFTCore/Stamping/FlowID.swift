@@ -50,6 +50,13 @@ public struct FlowIDLayout: Equatable, Sendable {
     let next = flowID &+ step
     return next >= step ? next : next &+ step
   }
+  /// The slot's generation `count` generations on; `count` is less than half of all generations, so it is later.
+  func skipping(_ flowID: UInt32, by count: UInt32) -> UInt32 {
+    precondition(count < 1 << (31 - unitBits - slotBits), "it would count as earlier")
+    var next = flowID
+    for _ in 0..<count { next = following(next) }
+    return next
+  }
   /// True if `flowID` is of a later generation of its slot than `other` (serial arithmetic on the generation's bits).
   @inlinable
   public func isLater(_ flowID: UInt32, than other: UInt32) -> Bool {

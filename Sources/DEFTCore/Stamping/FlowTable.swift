@@ -43,14 +43,14 @@ public struct FlowTable: ~Copyable {
 
   @usableFromInline static let maximumProbes = 128
 
-  public init(unit: Int, layout: FlowIDLayout, seed: UInt64, memory: TableMemory) {
+  public init(unit: Int, layout: FlowIDLayout, seed: UInt64, incarnation: UInt32 = 1, memory: TableMemory) {
     precondition(MemoryLayout<Record>.stride == 64)
     self.seed = seed
     positionCount = 1 << Int(layout.slotBits)
     index = memory(positionCount * 4).bindMemory(to: UInt32.self, capacity: positionCount)
     let slotCount = max(1, positionCount / 4 * 3)
     records = memory(slotCount * 64).bindMemory(to: Record.self, capacity: slotCount)
-    slots = SlotPool(unit: unit, layout: layout, count: slotCount, memory: memory)
+    slots = SlotPool(unit: unit, layout: layout, count: slotCount, incarnation: incarnation, memory: memory)
   }
 
   /// What looking up needs, as a value: a loop keeps it in registers.

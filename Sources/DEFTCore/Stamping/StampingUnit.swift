@@ -16,8 +16,12 @@ public struct StampingUnit: ~Copyable {
   private static let sweepStep = 64
   private let sweepInterval: UInt64
 
-  public init(unit: Int, layout: FlowIDLayout, seed: UInt64, idleTimeout: UInt64, memory: TableMemory) {
-    table = FlowTable(unit: unit, layout: layout, seed: seed, memory: memory)
+  /// - Parameter incarnation: the map's. Beyond 1 the unit takes the place of one that failed, and has no free slot before
+  ///   `StampingUnit+Recovery.swift` has found out which may be used.
+  public init(
+    unit: Int, layout: FlowIDLayout, seed: UInt64, idleTimeout: UInt64, incarnation: UInt32 = 1, memory: TableMemory
+  ) {
+    table = FlowTable(unit: unit, layout: layout, seed: seed, incarnation: incarnation, memory: memory)
     self.idleTimeout = idleTimeout
     let steps = UInt64(max(1, table.slots.count / StampingUnit.sweepStep))
     sweepInterval = idleTimeout / 8 / steps

@@ -23,10 +23,23 @@ protocol ReplicaActor: Actor {
   /// References that it needs to a packet that comes in.
   var referencesPerPacket: Int { get }
   var input: Fifo<Packet> { get set }
+  /// Packets taken from the input; and, by stamping unit, how many must have been before all of its earlier incarnations'
+  /// packets are through.
+  var taken: UInt64 { get }
+  var inputMarks: [UInt64] { get set }
   /// Its node has failed.
   func die()
   /// The map has no part for it any more: it does nothing more and gives back what it holds.
   func stepDown()
+}
+
+extension ReplicaActor {
+  func markInput(of unit: Int) { inputMarks[unit] = taken + UInt64(input.count) }
+  func markInput() { for unit in inputMarks.indices { markInput(of: unit) } }
+  /// It takes nothing more of the unit's earlier incarnations, and has taken what had come.
+  func isShut(to unit: Int, before incarnation: UInt32) -> Bool {
+    !isGone && node.incarnations[unit] >= incarnation && taken >= inputMarks[unit]
+  }
 }
 
 /// When an actor has its turns.

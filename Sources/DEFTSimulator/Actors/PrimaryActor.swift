@@ -36,7 +36,8 @@ final class PrimaryActor: ReplicaActor {
   private var wantedSync: PairAssignment?
   private var isDrained = false
   /// Packets taken from the input, and how many must have been before what was in it is through.
-  private var taken: UInt64 = 0
+  private(set) var taken: UInt64 = 0
+  var inputMarks: [UInt64]
   private var drainMark: UInt64?
   /// Packets passed before the sync began: they go without the vote of one that begins only then.
   private(set) var passedBeforeSync: UInt64 = 0
@@ -56,6 +57,7 @@ final class PrimaryActor: ReplicaActor {
     self.mark = mark
     self.link = link
     stream = replica.configuration.epoch
+    inputMarks = [UInt64](repeating: 0, count: simulation.options.units)
     storage.initialize(to: replica)
   }
   deinit {

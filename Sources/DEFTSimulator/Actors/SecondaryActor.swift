@@ -19,6 +19,8 @@ final class SecondaryActor: ReplicaActor {
   }
   let link: ControlLink?
   var input = Fifo<Packet>()
+  private(set) var taken: UInt64 = 0
+  var inputMarks: [UInt64]
   var inbox = Fifo<UnsafeRawBufferPointer>()
   /// Votes for the control thread.
   var outbox = Fifo<UnsafeRawBufferPointer>()
@@ -50,6 +52,7 @@ final class SecondaryActor: ReplicaActor {
     self.epoch = epoch
     self.link = link
     isCounted = !replica.isSyncing
+    inputMarks = [UInt64](repeating: 0, count: simulation.options.units)
     storage.initialize(to: replica)
   }
   deinit {
@@ -128,6 +131,7 @@ final class SecondaryActor: ReplicaActor {
     let packets = simulation.burstBuffer.baseAddress!
     let unwanted = simulation.otherBuffer.baseAddress!
     for i in 0..<count { packets[i] = input.removeFirst() }
+    taken += UInt64(count)
     let unwantedCount = replica.hold(packets, count: count, unwanted: unwanted)
     var next = 0
     for i in 0..<count {

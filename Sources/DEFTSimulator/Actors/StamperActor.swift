@@ -6,6 +6,11 @@ final class StamperActor: Actor {
   unowned let simulation: Simulation
   let index: Int
   let unit: Int
+  /// Which of those that have been this unit (R16).
+  let incarnation: UInt32
+  private(set) var isGone = false
+  /// Replaced, it goes on until then.
+  private var end = UInt64.max
   private var stamper: StampingUnit
   private let keys: [Int]
   private let seed: UInt64
@@ -15,33 +20,65 @@ final class StamperActor: Actor {
   var clockOffset: Int64
   /// What it knows of the map, by pair.
   private var rules: [PairAssignment]
+  /// By pair: how far the replicas have told what they know of the predecessor's flows.
+  private var asking: [Asking]
+  struct Asking {
+    var epoch: UInt32 = 0
+    /// Of primary and secondary: the next slot to ask for; -1: first what waits.
+    var places = [-1, -1]
+    var isResolved = false
+  }
   /// Flows whose close has been stamped, and whose slots have not come back.
   private var closing: [Closing] = []
   private struct Closing {
     var marker: PacketMetadata
     var sent: UInt64
   }
-  var name: String { "stamper \(unit)" }
+  var name: String { incarnation == 1 ? "stamper \(unit)" : "stamper \(unit).\(incarnation)" }
 
-  init(_ simulation: Simulation, index: Int, unit: Int, keys: [Int], packets: Int) {
+  init(_ simulation: Simulation, index: Int, unit: Int, keys: [Int], packets: Int, incarnation: UInt32) {
     self.simulation = simulation
     self.index = index
     self.unit = unit
     self.keys = keys
+    self.incarnation = incarnation
+    asking = [Asking](repeating: Asking(isResolved: incarnation == 1), count: simulation.options.pairs)
     seed = simulation.random.next()
     remaining = keys.isEmpty || simulation.isDirected ? 0 : packets
     clockOffset = Int64(simulation.random.below(UInt64(100_000)))
     rules = (0..<simulation.options.pairs).map { simulation.map[$0] }
     stamper = StampingUnit(
       unit: unit, layout: simulation.layout, seed: seed, idleTimeout: simulation.options.idleTimeout,
-      memory: simulation.arena.allocate)
+      incarnation: incarnation, memory: simulation.arena.allocate)
   }
+
+  /// In the place of one that failed, with nothing of what it had.
+  convenience init(_ simulation: Simulation, index: Int, succeeding other: StamperActor, incarnation: UInt32) {
+    self.init(
+      simulation, index: index, unit: other.unit, keys: other.keys, packets: other.remaining, incarnation: incarnation)
+  }
+
+  // MARK: its life
+
+  func die() { isGone = true }
+  /// It does not know yet that it was replaced.
+  func linger() {
+    remaining = min(remaining, 8)
+    end = simulation.now + simulation.random.below(simulation.options.controlLatency * 4)
+  }
+
+  var isRecovering: Bool { asking.contains { !$0.isResolved } || stamper.isRecovering }
+  func isResolved(_ pair: Int) -> Bool { asking[pair].isResolved }
 
   var occupied: Int { stamper.table.slots.occupied }
   private var clock: UInt64 { UInt64(Int64(simulation.now) + 1_000_000 + clockOffset) }
 
   func poll() -> Int {
-    var moved = 0
+    guard simulation.now < end else {
+      isGone = true
+      return 0
+    }
+    var moved = isRecovering ? recover() : 0
     if stamper.sweepIsDue(now: clock) {
       moved += sweep()
       askForSlots()
@@ -70,7 +107,8 @@ final class StamperActor: Actor {
         layout.isCloseMarker = true
         let metadata = PacketMetadata(time: clock, flowID: marker.flowID, counter: marker.next, layout: layout)
         closing.append(Closing(marker: metadata, sent: simulation.now))
-        simulation.send(metadata, simulation.arena.allocate(8, alignment: 8), rules)
+        simulation.send(
+          metadata, simulation.arena.allocate(8, alignment: 8), rules, incarnation: incarnation)
       }
       return count
     }
@@ -84,12 +122,13 @@ final class StamperActor: Actor {
       to: frame, key: keys[simulation.random.below(keys.count)], content: content, &simulation.random)
     guard credit > 0 else { return waitOrDrop(simulation.isPoolEmpty ? .poolEmpty : .noCredit) }
     guard let record = stamper.table.find(&key, hash: key.hash(seed: seed)) else {
-      return waitOrDrop(.noSlot, mustDrop: true)
+      return waitOrDrop(.noSlot, mustDrop: !isRecovering)
     }
     let flowID = record.pointee.flowID
     let counter = stamper.take(record, now: clock)
     remaining -= 1
-    simulation.send(PacketMetadata(time: clock, flowID: flowID, counter: counter, layout: layout), frame, rules)
+    let metadata = PacketMetadata(time: clock, flowID: flowID, counter: counter, layout: layout)
+    simulation.send(metadata, frame, rules, incarnation: incarnation)
     return true
   }
 
@@ -102,7 +141,8 @@ final class StamperActor: Actor {
     guard credit > 0, let record = stamper.table.find(&key, hash: key.hash(seed: seed)) else { return nil }
     let flowID = record.pointee.flowID
     let counter = stamper.take(record, now: clock)
-    simulation.send(PacketMetadata(time: clock, flowID: flowID, counter: counter, layout: layout), frame, rules)
+    let metadata = PacketMetadata(time: clock, flowID: flowID, counter: counter, layout: layout)
+    simulation.send(metadata, frame, rules, incarnation: incarnation)
     return flowID
   }
 
@@ -115,7 +155,8 @@ final class StamperActor: Actor {
 
   func learn(_ assignment: PairAssignment, pair: Int) {
     simulation.trace("\(name): pair \(pair) is \(assignment.text)")
-    rules[pair] = assignment
+    // It begins with what the map says then; some of that is under way to it still.
+    if assignment.epoch >= rules[pair].epoch { rules[pair] = assignment }
   }
 
   func knows(_ pair: Int, epoch: UInt32) -> Bool { rules[pair].epoch >= epoch }
@@ -123,7 +164,7 @@ final class StamperActor: Actor {
   func closeCommitted(_ flowID: UInt32) {
     // After a change of primary it may be said twice.
     let isKnown = stamper.closeCommitted(flowID)
-    simulation.require(isKnown || rules[simulation.pair(flowID)].epoch > 1, .slots) {
+    simulation.require(isKnown || rules[simulation.pair(flowID)].epoch > 1 || incarnation > 1, .slots) {
       "nobody waits for the close of flow \(flowID)"
     }
     closing.removeAll { $0.marker.flowID == flowID }
@@ -135,17 +176,94 @@ final class StamperActor: Actor {
       // A marker may be lost like any packet, and nothing that comes after it would show.
       if simulation.now > closing[index].sent + 16 * simulation.options.replication.gapTimeout, credit > 0 {
         closing[index].sent = simulation.now
-        simulation.sendAgain(closing[index].marker, simulation.arena.allocate(8, alignment: 8), rules)
+        simulation.sendAgain(
+          closing[index].marker, simulation.arena.allocate(8, alignment: 8), rules, incarnation: incarnation)
       }
     }
     for flowID in closing.map(\.marker.flowID) {
       let pair = simulation.pair(flowID)
-      guard rules[pair].epoch > 1, let primary = simulation.primary(pair), primary.replica.isCloseCommitted(flowID) else {
-        continue
-      }
+      guard rules[pair].epoch > 1 || incarnation > 1, let primary = simulation.primary(pair),
+        primary.replica.isCloseCommitted(flowID)
+      else { continue }
       simulation.occurrences.note(.slotAskedFor)
       simulation.checkSlotReturned(flowID)
       closeCommitted(flowID)
     }
+  }
+
+  // MARK: in the place of one that failed
+
+  /// Asks one replica for one piece of what it knows; closes orphans.
+  private func recover() -> Int {
+    var moved = 0
+    for pair in asking.indices where !asking[pair].isResolved { moved += ask(pair) }
+    let capacity = min(4, credit)
+    guard capacity > 0 else { return moved }
+    withUnsafeTemporaryAllocation(of: ClockEntry.self, capacity: 4) { markers in
+      let count = stamper.sweepOrphans(into: markers.baseAddress!, capacity: capacity)
+      for marker in markers[..<count] { close(orphan: marker) }
+      moved += count
+    }
+    return moved
+  }
+
+  private func close(orphan marker: ClockEntry) {
+    var layout = FrameLayout.opaque
+    layout.isCloseMarker = true
+    let metadata = PacketMetadata(time: clock, flowID: marker.flowID, counter: marker.next, layout: layout)
+    closing.append(Closing(marker: metadata, sent: simulation.now))
+    let bytes = simulation.arena.allocate(8, alignment: 8)
+    if simulation.noteOrphan(marker, incarnation: incarnation) {
+      simulation.send(metadata, bytes, rules, incarnation: incarnation)
+    } else {
+      simulation.sendAgain(metadata, bytes, rules, incarnation: incarnation)
+    }
+  }
+
+  private func ask(_ pair: Int) -> Int {
+    let rule = rules[pair]
+    if asking[pair].epoch != rule.epoch { asking[pair] = Asking(epoch: rule.epoch) }
+    let slots = stamper.table.slots.count
+    if rule.secondary == nil { asking[pair].places[1] = slots }
+    let who = simulation.random.below(2)
+    let place = asking[pair].places[who]
+    if place < slots {
+      let end = min(place + 4, slots)
+      guard who == 0 ? ask(primaryOf: pair, place, end) : ask(secondaryOf: pair, place, end) else { return 0 }
+      asking[pair].places[who] = place < 0 ? 0 : end
+    }
+    guard asking[pair].places.allSatisfy({ $0 == slots }) else { return 1 }
+    simulation.trace("\(name): knows what pair \(pair) has")
+    asking[pair].isResolved = true
+    stamper.resolve(0..<slots) { $0 % asking.count == pair }
+    simulation.noteResolved(
+      unit: unit, pair: pair, incarnation: incarnation, orphans: stamper.table.slots.orphans)
+    return 1
+  }
+
+  private func ask(primaryOf pair: Int, _ place: Int, _ end: Int) -> Bool {
+    let rule = rules[pair]
+    guard case .primary(let actor) = simulation.nodes[Int(rule.primary.rawValue)].roles[pair],
+      actor.epoch == rule.epoch, actor.isShut(to: unit, before: incarnation)
+    else { return false }
+    if place < 0 {
+      actor.replica.reportWaiting(unit: unit) { stamper.note($0) }
+    } else {
+      actor.replica.reportSlots(unit: unit, place..<end) { stamper.note($0) }
+    }
+    return true
+  }
+
+  private func ask(secondaryOf pair: Int, _ place: Int, _ end: Int) -> Bool {
+    let rule = rules[pair]
+    guard case .secondary(let actor) = simulation.nodes[Int(rule.secondary!.rawValue)].roles[pair],
+      actor.epoch == rule.epoch, actor.isShut(to: unit, before: incarnation)
+    else { return false }
+    if place < 0 {
+      actor.replica.reportWaiting(unit: unit) { stamper.note($0) }
+    } else {
+      actor.replica.reportSlots(unit: unit, place..<end) { stamper.note($0) }
+    }
+    return true
   }
 }

@@ -25,11 +25,21 @@ final class SimulatedNode {
   /// Replicas that have no part any more and may still have something to give back.
   private var retiring: [any ReplicaActor] = []
   var holder: Holder { Int(id.rawValue) + 1 }
+  /// By stamping unit: what it knows to be the latest. Of earlier ones it takes no packet any more (R16).
+  private(set) var incarnations: [UInt32]
 
   init(_ simulation: Simulation, id: NodeID, pairs: Int) {
     self.simulation = simulation
     self.id = id
     roles = [Role](repeating: .none, count: pairs)
+    incarnations = [UInt32](repeating: 1, count: simulation.options.units)
+  }
+
+  /// A stamping unit was replaced. What has come of its predecessors will be taken; nothing more.
+  func learn(incarnation: UInt32, unit: Int) {
+    simulation.trace("\(id): learns that unit \(unit) is incarnation \(incarnation)")
+    incarnations[unit] = incarnation
+    for role in roles { role.actor?.markInput(of: unit) }
   }
 
   /// Everything that it holds is gone.

@@ -1,5 +1,11 @@
 import DEFTCore
 
+/// A change of the map, on its way to somebody.
+enum MapNotice {
+  case pair(Int, PairAssignment)
+  case unit(Int, UInt32)
+}
+
 // Consensus and failure detection, as far as a pair's replicas see them: one map, changed by compare-and-set, which every
 // node and stamping unit learns in order and in its own time.
 extension Simulation {
@@ -23,9 +29,25 @@ extension Simulation {
     guard case .accepted = outcome else { return }
     if map[pair].standing == .none { lookForSecondary(pair) }
     if transition == .syncFinished { secondary(pair)?.countVotes() }
+    tellEverybody(.pair(pair, map[pair]))
+  }
+
+  /// A stamping unit has failed, or is believed to have; another takes its place.
+  func replaceUnit(_ unit: Int, isDead: Bool) {
+    guard let incarnation = map.replaceUnit(unit, ifIncarnation: map.units[unit].incarnation) else { return }
+    occurrences.note(.unitReplaced)
+    trace("map: stamping unit \(unit) \(isDead ? "fails" : "is suspected, and lives"); incarnation \(incarnation)")
+    tellEverybody(.unit(unit, incarnation))
+    let successor = StamperActor(self, index: actors.count, succeeding: stampers[unit], incarnation: incarnation)
+    if isDead { stampers[unit].die() } else { stampers[unit].linger() }
+    stampers[unit] = successor
+    add(successor)
+  }
+
+  private func tellEverybody(_ notice: MapNotice) {
     for receiver in notices.indices {
       let isEmpty = notices[receiver].isEmpty
-      notices[receiver].append((pair, map[pair]))
+      notices[receiver].append(notice)
       if isEmpty { scheduleNotice(receiver) }
     }
   }
@@ -37,12 +59,17 @@ extension Simulation {
   /// A node or a stamping unit learns of the next change.
   func learn(_ receiver: Int) {
     guard !notices[receiver].isEmpty else { return }
-    let (pair, assignment) = notices[receiver].removeFirst()
+    let notice = notices[receiver].removeFirst()
     if !notices[receiver].isEmpty { scheduleNotice(receiver) }
-    if receiver < nodes.count {
-      nodes[receiver].learn(assignment, pair: pair)
-    } else {
-      stampers[receiver - nodes.count].learn(assignment, pair: pair)
+    switch notice {
+    case .pair(let pair, let assignment):
+      if receiver < nodes.count {
+        nodes[receiver].learn(assignment, pair: pair)
+      } else {
+        stampers[receiver - nodes.count].learn(assignment, pair: pair)
+      }
+    case .unit(let unit, let incarnation):
+      if receiver < nodes.count { nodes[receiver].learn(incarnation: incarnation, unit: unit) }
     }
   }
 
@@ -127,6 +154,7 @@ extension Simulation {
     let actor = PrimaryActor(
       self, index: actors.count, pair: secondary.pair, node: node, mark: mark, link: nil, replica)
     actor.input = input
+    actor.markInput()
     add(actor)
     return actor
   }

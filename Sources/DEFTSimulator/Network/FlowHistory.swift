@@ -73,7 +73,7 @@ final class FlowHistory {
       points.append(point)
       return
     }
-    point.time = max(point.time, packet.time)
+    if !packet.layout.isCloseMarker { point.time = max(point.time, packet.time) }
     if packet.layout.isCloseMarker {
       point.leaves = true
       point.isClosed = true
@@ -142,6 +142,20 @@ final class FlowHistory {
     if exists(counter) { stamped[Int(counter) - 1].hasLostCopy = true }
   }
   func hasLostCopy(_ counter: UInt32) -> Bool { exists(counter) && stamped[Int(counter) - 1].hasLostCopy }
+
+  /// Its stamping unit has failed: what it stamped from `end` on never was, for nobody has it.
+  func truncate(to end: UInt32) {
+    stamped.removeLast(Int(next - end))
+    if points.count > stamped.count { points.removeLast(points.count - stamped.count) }
+    declaredLost = declaredLost.filter { $0 < end }
+    for mark in heldBelow.indices { heldBelow[mark] = min(heldBelow[mark], end) }
+    isClosing = false
+  }
+  /// Somebody has had, or was told of, some of it.
+  func isKnown(to marks: [Int]) -> Bool {
+    out > 0 || votedNext > 1 || appliedNext > 1 || !lost.isEmpty
+      || (1..<next).contains { counter in marks.contains { isHeld(counter, $0) } }
+  }
 
   /// The last packet is lost, and nobody can know that it was ever stamped: nothing came after it.
   func forgetLast() {

@@ -24,6 +24,10 @@ public enum Fault: Int, CaseIterable, Sendable {
   case falseSuspicion
   /// A node that failed comes back, with nothing.
   case restart
+  /// A stamping unit fails, with its table of flows; another takes its place.
+  case stamperCrash
+  /// A stamping unit is declared dead that lives, and goes on stamping until it learns so.
+  case stamperSuspicion
   /// A stamping unit's clock jumps, forward or back.
   case clockStep
   /// The packet pool is small.

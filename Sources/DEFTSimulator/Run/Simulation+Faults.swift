@@ -3,7 +3,8 @@ import DEFTCore
 // What goes wrong, besides what packets suffer on their paths.
 extension Simulation {
   private static let striking: [Fault] = [
-    .cut, .oneWayDead, .slowLink, .stall, .clockStep, .crash, .crash, .falseSuspicion, .restart,
+    .cut, .oneWayDead, .slowLink, .stall, .clockStep, .crash, .crash, .falseSuspicion, .restart, .stamperCrash,
+    .stamperSuspicion,
   ]
 
   func strike() {
@@ -43,6 +44,8 @@ extension Simulation {
       let node = nodes[random.below(nodes.count)]
       guard !node.isAlive else { return false }
       node.restart()
+    case .stamperCrash, .stamperSuspicion:
+      replaceUnit(random.below(options.units), isDead: fault == .stamperCrash)
     default:
       let stamper = stampers[random.below(stampers.count)]
       let step = Int64(random.around(options.faultInterval))

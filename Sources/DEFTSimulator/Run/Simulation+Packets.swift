@@ -12,6 +12,8 @@ struct Flight {
   var node: Int
   /// The epoch that its sender knew of.
   var epoch: UInt32 = 0
+  /// The stamping unit's that sent it.
+  var incarnation: UInt32 = 1
   /// To egress: what it is to be acknowledged as.
   var tag: ReleaseTag
 }
@@ -38,14 +40,20 @@ extension Simulation {
   }
 
   /// A stamped packet goes both ways, as the stamping unit knows the map.
-  func send(_ metadata: PacketMetadata, _ frame: UnsafeMutableRawPointer, _ rules: [PairAssignment]) {
+  func send(
+    _ metadata: PacketMetadata, _ frame: UnsafeMutableRawPointer, _ rules: [PairAssignment], incarnation: UInt32
+  ) {
     let pair = pair(metadata.flowID)
-    note(metadata, frame, pair)
-    stamped += 1
-    sendAgain(metadata, frame, rules)
+    if counts(metadata.flowID, incarnation) {
+      note(metadata, frame, pair)
+      stamped += 1
+    }
+    sendAgain(metadata, frame, rules, incarnation: incarnation)
   }
 
-  func sendAgain(_ metadata: PacketMetadata, _ frame: UnsafeMutableRawPointer, _ rules: [PairAssignment]) {
+  func sendAgain(
+    _ metadata: PacketMetadata, _ frame: UnsafeMutableRawPointer, _ rules: [PairAssignment], incarnation: UInt32
+  ) {
     let pair = pair(metadata.flowID)
     let rule = rules[pair]
     let hasSecondary = rule.secondary != nil
@@ -60,12 +68,12 @@ extension Simulation {
     send(
       Flight(
         packet: first, pair: pair, references: 2, destination: .primary, node: Int(rule.primary.rawValue),
-        epoch: rule.epoch, tag: ReleaseTag(pair: 0, stream: 0, sequence: 0)), &primaryPaths[pair])
+        epoch: rule.epoch, incarnation: incarnation, tag: ReleaseTag(pair: 0, stream: 0, sequence: 0)), &primaryPaths[pair])
     guard let secondary = rule.secondary else { return }
     send(
       Flight(
         packet: second, pair: pair, references: 1, destination: .secondary, node: Int(secondary.rawValue),
-        tag: ReleaseTag(pair: 0, stream: 0, sequence: 0)), &secondaryPaths[pair])
+        incarnation: incarnation, tag: ReleaseTag(pair: 0, stream: 0, sequence: 0)), &secondaryPaths[pair])
   }
 
   /// The oracle learns of the packet.
@@ -157,6 +165,13 @@ extension Simulation {
     let node = nodes[flight.node]
     guard let actor = node.roles[flight.pair].actor, node.isAlive else {
       trace("\(text(flight.packet)) comes to \(node.id), which has no part in pair \(flight.pair)")
+      noteLostCopy(flight.packet)
+      return giveBack(flight.packet, 0, flight.references, "a path")
+    }
+    let unit = layout.unit(flight.packet.pointee.flowID)
+    guard flight.incarnation >= node.incarnations[unit] else {
+      trace("\(text(flight.packet)) comes to \(node.id) from incarnation \(flight.incarnation) of unit \(unit)")
+      occurrences.note(.staleIncarnation)
       noteLostCopy(flight.packet)
       return giveBack(flight.packet, 0, flight.references, "a path")
     }

@@ -24,14 +24,16 @@ public final class Simulation {
   var turns: [Turn] = []
   /// A scenario says what happens: nothing does by itself.
   let isDirected: Bool
-  private(set) var stampers: [StamperActor] = []
+  var stampers: [StamperActor] = []
+  /// By unit and pair: the latest incarnation that knows what became of its predecessor's flows.
+  var resolvedBy: [[UInt32]]
   var nodes: [SimulatedNode] = []
   var links: [ControlLink] = []
   private(set) var egress: EgressActor!
   /// What the nodes have agreed on.
   var map: ClusterMap
   /// Changes that a receiver has not learnt yet: the nodes, then the stamping units.
-  var notices: [Fifo<(pair: Int, assignment: PairAssignment)>] = []
+  var notices: [Fifo<MapNotice>] = []
   /// Nodes that the failure detector is about to report.
   var suspected: Set<NodeID> = []
   /// Replicas that each pair has had.
@@ -74,6 +76,7 @@ public final class Simulation {
     nowhere = SimulatedLog(capacity: 0, isRetaining: false, arena)
     burstBuffer = burst()
     otherBuffer = burst()
+    resolvedBy = [[UInt32]](repeating: [UInt32](repeating: 1, count: options.pairs), count: options.units)
     marks = [Int](repeating: 0, count: options.pairs)
     var random = random
     func place() -> (Int, Int) {
@@ -87,7 +90,7 @@ public final class Simulation {
         return PairAssignment(
           primary: NodeID(UInt16(primary)), secondary: NodeID(UInt16(secondary)), standing: .inSync,
           policy: options.replication.policy, egress: NodeID(UInt16(options.nodes)))
-      })
+      }, units: options.units)
     build()
   }
 
@@ -104,11 +107,11 @@ public final class Simulation {
     for unit in 0..<options.units {
       let keys = (0..<options.keys).filter { $0 % options.units == unit }
       let stamper = StamperActor(
-        self, index: actors.count, unit: unit, keys: keys, packets: options.packets / options.units + 1)
+        self, index: actors.count, unit: unit, keys: keys, packets: options.packets / options.units + 1, incarnation: 1)
       add(stamper)
       stampers.append(stamper)
     }
-    notices = [Fifo<(pair: Int, assignment: PairAssignment)>](repeating: Fifo(), count: options.nodes + options.units)
+    notices = [Fifo<MapNotice>](repeating: Fifo(), count: options.nodes + options.units)
   }
 
   func add(_ actor: any Actor) {
@@ -245,7 +248,7 @@ public final class Simulation {
   }
 
   private var isAtRest: Bool {
-    guard packets.live == 0, stampers.allSatisfy({ $0.remaining == 0 }), egress.isIdle,
+    guard packets.live == 0, stampers.allSatisfy({ $0.remaining == 0 && !$0.isRecovering }), egress.isIdle,
       notices.allSatisfy(\.isEmpty)
     else { return false }
     for pair in 0..<options.pairs {
@@ -283,6 +286,8 @@ public final class Simulation {
     return nil
   }
   var allFlows: [[FlowHistory]] { flows }
+  /// The latest generation of a flow index, of which nobody knows: it never was.
+  func forgetFlow(at index: Int) { flows[index].removeLast() }
   func add(_ flow: FlowHistory) { flows[layout.index(flow.flowID)].append(flow) }
   func pair(_ flowID: UInt32) -> Int { layout.index(flowID) % options.pairs }
 }

@@ -16,6 +16,7 @@ public enum Transition: Int, CaseIterable, Sendable {
   case takeover, syncBegun, synced, aloneWhileSyncing, replayedVoted, replayedUnvoted, alone, unprotected, steppedDown
   case retransmitted, staleEpoch, slotAskedFor
   case noCredit, poolEmpty, noSlot
+  case unitReplaced, staleIncarnation, orphanClosed, orphanMarkerAgain, orphanForgotten, packetsOfOrphanLost
 
   public var name: String { "\(self)" }
 }

@@ -11,6 +11,7 @@
 /// messages           messages to primary     control messages arrive and are read: all, until there are no more
 /// cut                reconnect
 /// crash primary      crash n2                a node fails
+/// crash stamper                              the stamping unit fails, and another takes its place
 /// suspect primary    learn n1 | all          the map changes; a node (or everybody) learns of it
 /// wait 20us          run 1ms                 time passes: nothing happens; everything goes on by itself
 /// expect egress f1 1..3, 5   expect egress f1 nothing   expect released f1 2   expect held 3   expect pair (n1, none, epoch 2)

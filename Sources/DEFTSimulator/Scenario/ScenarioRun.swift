@@ -31,6 +31,7 @@ final class ScenarioRun {
       return exchange(toPrimary: to != "secondary", toSecondary: to != "primary")
     case "cut": link?.end(link!.number)
     case "reconnect": happen { $0.kind == .linkOpens }
+    case "crash" where rest.first == "stamper": simulation.replaceUnit(0, isDead: true)
     case "crash":
       guard let node = node(rest.first) else { return "no such node" }
       node.crash()

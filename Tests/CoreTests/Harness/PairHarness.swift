@@ -69,7 +69,7 @@ final class PairHarness {
   /// Declared lost in the open batch.
   var declared: [PacketRange] = []
   var violation: String?
-  private let tableSeed: UInt64
+  let tableSeed: UInt64
 
   init(_ options: HarnessOptions, seed: UInt64 = 1) {
     self.options = options
@@ -157,7 +157,7 @@ final class PairHarness {
     return count
   }
 
-  private func send(_ metadata: PacketMetadata, _ word: UInt64) {
+  func send(_ metadata: PacketMetadata, _ word: UInt64) {
     let isReplicated = options.replication.isReplicated
     let packet = bank.make(metadata, content: (word, 0), references: isReplicated ? 3 : 1)
     let isSent = send(packet, on: \.toPrimary, losses: options.primaryLosses)

@@ -66,7 +66,7 @@ struct SequentialRun {
       } else if let word {
         run(word, time: time, function)
       } else {
-        end(time: time)
+        end()
       }
     }
   }
@@ -85,14 +85,15 @@ struct SequentialRun {
 
   mutating func close(time: UInt64) {
     stamped.append((nil, time, false))
-    end(time: time)
+    end()
   }
 
-  private mutating func end(time: UInt64) {
+  /// The end of a flow has no time of its own.
+  private mutating func end() {
     var point = last
     leaving.append((next, point.lastPassed, true))
     point = Point(
-      state: ScriptedFunction.initialState, lastPassed: next, time: max(point.time, time), isClosed: true)
+      state: ScriptedFunction.initialState, lastPassed: next, time: point.time, isClosed: true)
     points.append(point)
   }
 

@@ -1,0 +1,52 @@
+import DEFTCore
+import DEFTWire
+
+// R16: of a stamping unit that failed, what no replica knows never was; what one knows is closed behind the last packet
+// that any has, and no flow ID is used twice.
+extension Simulation {
+  /// What a unit sends counts unless a successor knows already what became of the slot.
+  func counts(_ flowID: UInt32, _ incarnation: UInt32) -> Bool {
+    incarnation >= resolvedBy[layout.unit(flowID)][pair(flowID)]
+  }
+
+  private func marks(_ pair: Int) -> [Int] { [primary(pair)?.mark, secondary(pair)?.mark].compactMap { $0 } }
+
+  /// The successor of a unit has resolved a pair's slots: flows that nobody knows are gone.
+  func noteResolved(unit: Int, pair: Int, incarnation: UInt32, orphans: [UInt32]) {
+    guard incarnation >= resolvedBy[unit][pair] else { return }
+    resolvedBy[unit][pair] = incarnation
+    for index in allFlows.indices where layout.unit(UInt32(index)) == unit {
+      guard let flow = allFlows[index].last, flow.pair == pair, !orphans.contains(flow.flowID),
+        !flow.isKnown(to: marks(pair))
+      else { continue }
+      trace("flow \(flow.flowID) never was: nobody knows it")
+      occurrences.note(.orphanForgotten)
+      forgetFlow(at: index)
+    }
+  }
+
+  /// The close marker of a flow whose unit failed. True: it is a new one; false: it was stamped before, and comes again.
+  func noteOrphan(_ marker: ClockEntry, incarnation: UInt32) -> Bool {
+    guard counts(marker.flowID, incarnation) else { return false }
+    guard let flow = flow(marker.flowID) else {
+      fail(.slots, "flow \(marker.flowID) is closed, which was never stamped")
+      return false
+    }
+    if flow.isClosing, marker.next == flow.next - 1 {
+      occurrences.note(.orphanMarkerAgain)
+      return false
+    }
+    require(marker.next <= flow.next && flow.out < marker.next && flow.votedNext <= marker.next, .slots) {
+      "flow \(flow.flowID) is closed at \(marker.next): stamped is \(flow.next), out \(flow.out), voted \(flow.votedNext)"
+    }
+    for counter in marker.next..<max(marker.next, flow.next) {
+      occurrences.note(.packetsOfOrphanLost)
+      require(!marks(flow.pair).contains { flow.isHeld(counter, $0) }, .slots) {
+        "flow \(flow.flowID) is closed at \(marker.next), and \(counter) is held"
+      }
+    }
+    occurrences.note(.orphanClosed)
+    if violation == nil { flow.truncate(to: marker.next) }
+    return true
+  }
+}
