@@ -5,17 +5,17 @@ struct FrameRules {
   /// nil: any (before the pair is known).
   var pair: UInt16?
   /// Bit n: kind n is allowed.
-  private var kinds: UInt16
+  private var kinds: UInt32
   /// What `detail` of a commit, and of a snapshot's part, must be.
   var stateEntrySize: UInt32
 
   init(pair: UInt16? = nil, allowing kinds: ControlMessageHeader.Kind..., stateEntrySize: UInt32 = 0) {
     self.pair = pair
-    self.kinds = kinds.reduce(0) { $0 | 1 << UInt16($1.rawValue) }
+    self.kinds = kinds.reduce(0) { $0 | 1 << UInt32($1.rawValue) }
     self.stateEntrySize = stateEntrySize
   }
 
-  func allows(_ kind: UInt8) -> Bool { kind < 16 && kinds & 1 << UInt16(kind) != 0 }
+  func allows(_ kind: UInt8) -> Bool { kind < 32 && kinds & 1 << UInt32(kind) != 0 }
 
   /// nil: the message may be taken. Looks at the header alone; whoever reads the entries may rely on the lengths.
   @inline(__always)
@@ -33,7 +33,10 @@ struct FrameRules {
     if let pair, header.pair != pair { return .pair }
     guard header.length <= longest else { return .tooLong }
     let hasStates =
-      header.kind == ControlMessageHeader.Kind.commit.rawValue || header.kind == ControlMessageHeader.Kind.base.rawValue
+      switch ControlMessageHeader.Kind(rawValue: header.kind) {
+      case .commit, .base, .stage: true
+      default: false
+      }
     if hasStates, header.detail != stateEntrySize { return .stateSize }
     return nil
   }

@@ -24,7 +24,7 @@ final class SecondaryPair {
     self.endpoint = endpoint
     self.loop = loop
     rules = FrameRules(
-      pair: endpoint.pair, allowing: .prepare, .commit, .base, .baseEnd, .want, .packet,
+      pair: endpoint.pair, allowing: .prepare, .commit, .base, .baseEnd, .want, .packet, .stage, .unstage,
       stateEntrySize: endpoint.stateEntrySize)
     inbox = MessageProducer(endpoint.inbox, retaining: false)
     outbox = MessageConsumer(endpoint.outbox)

@@ -8,7 +8,8 @@
 /// 16  batch (64)
 /// 24  detail (32): Prepare: declared-lost ranges; Commit, Base: bytes of one entry; Hello: node; Refuse: reason
 /// 28  flags (32): bit 0, of a Prepare: the primary has little else in flight and waits for this vote;
-///                 of a Synced: the snapshot is whole
+///                 of a Synced: the snapshot is whole; of a Move: the group's last entries; of a Moved: both
+///                 replicas have them all; bit 1, of a Moved: what was sent behind its end did not arrive
 /// 32  entries
 /// ```
 @frozen
@@ -42,6 +43,16 @@ public struct ControlMessageHeader: Equatable, Sendable, BitwiseCopyable {
     case missing
     /// R4, secondary to primary: `ClockEntry`s: copies up to there have been here for long, and no clock covers them.
     case uncovered
+    /// Migration, between the primaries of two pairs: live flows of one group: a `MoveHeader`, then entries as in a commit.
+    /// Pair and epoch are the receiver's.
+    case move
+    /// The answer: up to where the receiver has them: a `MoveHeader`. Pair and epoch are the receiver's here, too.
+    case moved
+    /// Migration, to the secondary, numbered like a batch and voted for like one: a `MoveHeader` and entries that came by
+    /// `move`. They are inert: the group is not the pair's yet.
+    case stage
+    /// Migration, numbered like a batch: the group's staged entries are discarded. A `MoveHeader`.
+    case unstage
   }
 
   public enum Refusal: UInt32, Sendable {
@@ -68,6 +79,11 @@ public struct ControlMessageHeader: Equatable, Sendable, BitwiseCopyable {
   public static let promptVote: UInt32 = 1
   /// Flag of a synced: the snapshot is whole, and what was prepared before its end is voted for.
   public static let syncComplete: UInt32 = 1
+
+  /// Flag of a move: the group's last entries. Of a moved: both replicas have them all.
+  public static let moveComplete: UInt32 = 1
+  /// Flag of a moved: nothing beyond its end is here or has been kept; to be sent (again).
+  public static let moveAgain: UInt32 = 2
 
   @inlinable
   public init(
@@ -132,6 +148,10 @@ public struct ControlMessageHeader: Equatable, Sendable, BitwiseCopyable {
       return body == UInt64(count) * UInt64(detail) ? nil : .length
     case .want, .missing: return body == UInt64(count) * UInt64(PacketRange.byteCount) ? nil : .length
     case .uncovered: return body == UInt64(count) * UInt64(ClockEntry.byteCount) ? nil : .length
+    case .move, .stage:
+      guard detail >= StateEntry.byteCount, detail % 8 == 0 else { return .length }
+      return body == UInt64(MoveHeader.byteCount) + UInt64(count) * UInt64(detail) ? nil : .length
+    case .moved, .unstage: return body == UInt64(MoveHeader.byteCount) ? nil : .length
     case .packet: return body == UInt64(PacketImage.byteCount) + (UInt64(count) + 7) / 8 * 8 ? nil : .length
     }
   }

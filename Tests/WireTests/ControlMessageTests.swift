@@ -89,6 +89,15 @@ import Testing
             header(kind, count: 0x2000_0000, detail: 32, body: 0),
           ]
         )
+      case .move, .stage:
+        (
+          [header(kind, detail: 24, body: 32), header(kind, count: 2, detail: 24, body: 80)],
+          [
+            header(kind, detail: 24, body: 0), header(kind, body: 32), header(kind, count: 1, detail: 28, body: 60),
+            header(kind, count: 1, detail: 24, body: 32), header(kind, count: .max, detail: 0xffff_fff8, body: 32),
+          ]
+        )
+      case .moved, .unstage: ([header(kind, body: 32)], [header(kind, body: 0), header(kind, count: 1, body: 40)])
       case .want, .missing:
         (
           [header(kind, body: 0), header(kind, count: 3, body: 48)],
@@ -143,7 +152,7 @@ import Testing
     for _ in 0..<20_000 {
       var noise = random.bytes(Header.byteCount)
       if random.below(4) != 0 {
-        noise[4] = UInt8(random.below(16))
+        noise[4] = UInt8(random.below(20))
         noise[5] = 1
         noise[0] &= 0xf8
         for offset in [1, 2, 3, 13, 14, 15, 25, 26, 27] { noise[offset] = 0 }
@@ -159,6 +168,8 @@ import Testing
       case .want, .missing: #expect(UInt64(header.count) * 16 == body)
       case .uncovered: #expect(UInt64(header.count) * 8 == body)
       case .packet: #expect(UInt64(header.count) + 24 <= body && body < UInt64(header.count) + 32)
+      case .move, .stage: #expect(UInt64(header.count) * UInt64(header.detail) + 32 == body && header.detail >= 24)
+      case .moved, .unstage: #expect(body == 32)
       case .commit, .base, .baseEnd: #expect(UInt64(header.count) * UInt64(header.detail) == body && header.detail >= 24)
       }
     }

@@ -1,4 +1,4 @@
-/// Which nodes own which group of flows (DESIGN 5). The nodes agree on it through consensus; this is the value they agree
+/// Which nodes own which flows (DESIGN 5). The nodes agree on it through consensus; this is the value they agree
 /// on, and its only change is one compare-and-set on a pair's epoch.
 ///
 /// | from (primary, secondary, epoch) | event | to | effect |
@@ -14,15 +14,21 @@
 /// on the primary's node or egress's (R12); `syncFinished` of an earlier sync (its epoch has passed); anything by a proposer
 /// who has seen another epoch.
 ///
-/// Capacity: the pairs and stamping units that it was made with.
+/// Flow groups move from pair to pair by a table of their own (`GroupAssignment`); a new epoch of a pair ends the moves that
+/// it had a part in and that were not committed.
+///
+/// Capacity: the pairs, stamping units and flow groups that it was made with.
 public struct ClusterMap: Sendable, Equatable {
   private var pairs: [PairAssignment]
   /// By stamping unit.
   public internal(set) var units: [UnitAssignment]
+  var groups: [GroupAssignment]
 
-  public init(pairs: [PairAssignment], units: Int = 0) {
+  /// - Parameter groups: flow groups, which begin dealt out to the pairs in turn.
+  public init(pairs: [PairAssignment], units: Int = 0, groups: Int = 0) {
     self.pairs = pairs
     self.units = [UnitAssignment](repeating: UnitAssignment(), count: units)
+    self.groups = (0..<groups).map { GroupAssignment(pair: $0 % pairs.count) }
   }
 
   public var pairCount: Int { pairs.count }
@@ -32,7 +38,10 @@ public struct ClusterMap: Sendable, Equatable {
   public mutating func propose(_ transition: MapTransition, pair: Int, ifEpoch epoch: UInt32) -> MapOutcome {
     guard pairs.indices.contains(pair) else { return .refused(.unknownPair) }
     guard pairs[pair].epoch == epoch else { return .refused(.otherEpoch) }
-    return pairs[pair].apply(transition)
+    let before = pairs[pair]
+    let outcome = pairs[pair].apply(transition)
+    if pairs[pair].epoch != before.epoch { groupsFollow(pair, from: before) }
+    return outcome
   }
 }
 

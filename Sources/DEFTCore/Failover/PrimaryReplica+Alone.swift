@@ -11,11 +11,14 @@ extension PrimaryReplica where Log: ~Copyable {
   /// The input waits while copies taken over have not been offered and inherited losses not been skipped (they came first),
   /// and while nothing may be processed.
   mutating func updateRoomLimit() {
-    let waits =
-      isSteppedDown || backlog.phase != .stragglers || inheritedLossCount > 0
-      || (configuration.isReplicated && standing == .none && configuration.policy == .hold)
-    roomLimit = waits ? 0 : baseRoom
+    roomLimit = mayProcess ? min(baseRoom, gate.isFiltering ? gate.free : .max) : 0
     copiesBeforeWrite = snapshot.phase == .sweeping
+  }
+
+  /// Packets that were not taken over may be processed.
+  var mayProcess: Bool {
+    !isSteppedDown && backlog.phase == .stragglers && inheritedLossCount == 0
+      && !(configuration.isReplicated && standing == .none && configuration.policy == .hold)
   }
 
   /// Closes the open batch with nobody to ask. Without replication, or if the policy says so, it may go; and it may go if
@@ -66,6 +69,7 @@ extension PrimaryReplica where Log: ~Copyable {
     configuration.epoch = epoch
     standing = .none
     dropSync()
+    endMoves()
     // State clocks wait for egress alone now.
     applied = clocksSent == clocksApplied ? applied : stateClocks[Int((clocksSent - 1) % Self.stateClockCapacity)].end
     clocksApplied = clocksSent
@@ -96,12 +100,13 @@ extension PrimaryReplica where Log: ~Copyable {
     freeable = freed
     closesHead = closesTail
     dropSync()
+    endMoves()
     updateRoomLimit()
   }
 
   /// After `stepDown` (or of a primary that is dead): takes out every packet that it still has. `released` ones have left
   /// for egress: the caller gives up the primary's reference; of `kept` ones the primary's and egress's. Both have room for
-  /// `capacity`. To be called until it returns (0, 0).
+  /// `capacity`. To be called until it returns (0, 0), and of one that lives after `takeForwarded` has given out all (R8).
   public mutating func takeAbandoned(
     released releasedPackets: UnsafeMutablePointer<Packet>, kept keptPackets: UnsafeMutablePointer<Packet>, capacity: Int
   ) -> (released: Int, kept: Int) {
@@ -130,6 +135,7 @@ extension PrimaryReplica where Log: ~Copyable {
         keptPackets[keptCount] = backlog.removeLast()
         keptCount += 1
       }
+      keptCount += gate.drain(into: keptPackets + keptCount, capacity: capacity - keptCount)
     }
     counters.abandoned &+= UInt64(releasedCount + keptCount)
     return (releasedCount, keptCount)

@@ -54,7 +54,9 @@ extension PrimaryReplica where Log: ~Copyable {
       return sent
     case .swept:
       // R9: whatever only this replica has must have been processed, so that a vote covers it.
-      if snapshot.drainedTail == nil, snapshot.isDrained, pending.count == 0, backlog.count == 0 {
+      if snapshot.drainedTail == nil, snapshot.isDrained, pending.count == 0, backlog.count == 0,
+        gate.keptCount == 0
+      {
         snapshot.drainedTail = tail
       }
       guard let drainedTail = snapshot.drainedTail, closed >= drainedTail, acknowledgedCount >= snapshot.passedBefore,

@@ -20,6 +20,7 @@ extension PrimaryReplica where Log: ~Copyable {
   ) {
     precondition(secondary.isPromotable, "a secondary that has not finished its sync may lack what was voted (R9)")
     if secondary.configuration.epoch != epoch { secondary.promise(epoch: epoch) }
+    secondary.discardStaged()
     let (flows, votedNext) = (secondary.flows, secondary.appliedNext)
     let (held, head, tail, mask) = (secondary.held, secondary.heldHead, secondary.heldTail, secondary.heldMask)
     var position = head
@@ -46,9 +47,10 @@ extension PrimaryReplica where Log: ~Copyable {
         votedNext[index] = entry.next
       }
     }
+    let configuration = secondary.configuration
     self.init(
-      function: function, configuration: secondary.configuration, flows: flows, prepares: prepares, commits: commits,
-      closeCapacity: closeCapacity, hasSecondary: false, memory: memory)
+      function: function, configuration: configuration, flows: flows, prepares: prepares, commits: commits,
+      closeCapacity: closeCapacity, hasSecondary: false, gate: secondary.gate, memory: memory)
     backlog = TakeoverBacklog(copies: held, mask: mask, head: head, tail: tail, votedNext: votedNext)
     self.inheritedLosses = inheritedLosses
     inheritedLossCount = inheritedCount
@@ -182,15 +184,8 @@ extension PrimaryReplica where Log: ~Copyable {
 
   private var mayReplayRest: Bool { standing != .none || releasesUnvoted }
 
-  /// `room`, for the copies that were taken over.
-  private var replayRoom: Int {
-    guard batchesInFlight < configuration.window else { return 0 }
-    let left = configuration.retained - Int(tail - freed)
-    let free = max(left - pending.count, left > configuration.pendingPerFlow ? 1 : 0)
-    // Not the variadic `min`: it makes an array.
-    let open = min(configuration.batch - openCount, configuration.stateClockFlows - clockFlowCount)
-    return max(0, min(open, min(free, baseRoom)))
-  }
+  /// `room`, for the copies that were taken over. Those of a group that is another pair's by now need room elsewhere.
+  private var replayRoom: Int { min(roomBesidesInput, gate.isFiltering ? gate.free : .max) }
 
   /// The close of `flowID` is committed, as far as this replica knows: a new primary may be asked for the flows whose slots
   /// the stamper has not got back, since the dead one may have died before it gave notice (R16).

@@ -28,13 +28,14 @@ extension SecondaryReplica {
     }
   }
 
-  /// Calls `body` with every copy held, in order of arrival. Before a takeover the caller adds a reference to each.
+  /// Calls `body` with every copy held, in order of arrival, and with what is kept of groups that are not open. Before a takeover the caller adds a reference to each.
   public func forEachHeld(_ body: (Packet) -> Void) {
     var position = heldHead
     while position != heldTail {
       body(held[Int(position & heldMask)].packet)
       position += 1
     }
+    gate.forEach(body)
   }
 
   /// Of a secondary that is dead or was dismissed: takes out up to `capacity` copies; the caller gives up the secondary's
@@ -46,6 +47,7 @@ extension SecondaryReplica {
       packets[count] = repair.repaired[repair.repairedCount]
       count += 1
     }
+    count += gate.drain(into: packets + count, capacity: capacity - count)
     while heldHead != heldTail, count < capacity {
       packets[count] = held[Int(heldHead & heldMask)].packet
       heldHead += 1

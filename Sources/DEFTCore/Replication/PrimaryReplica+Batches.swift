@@ -12,7 +12,7 @@ extension PrimaryReplica where Log: ~Copyable {
     guard batchesInFlight < configuration.window else { return false }
     guard
       openCount >= configuration.batch || (inputIsDry && batchesInFlight < configuration.dryWindow)
-        || now &- batchOpened >= configuration.flushInterval
+        || now &- batchOpened >= configuration.flushInterval || wantsStateClock
     else { return false }
     return closeBatch(now: now)
   }
@@ -52,7 +52,7 @@ extension PrimaryReplica where Log: ~Copyable {
     if releasesUnvoted { releaseUnvoted() }
     counters.batchesPrepared &+= 1
     counters.batchesInFlightHighWater = max(counters.batchesInFlightHighWater, UInt64(batchesInFlight))
-    if Int(tail - clockedTail) >= configuration.stateClockPackets { takeStateClock(now: now) }
+    if Int(tail - clockedTail) >= configuration.stateClockPackets || wantsStateClock { takeStateClock(now: now) }
     return true
   }
 
@@ -87,7 +87,7 @@ extension PrimaryReplica where Log: ~Copyable {
     let isQuiet =
       inputIsDry
       && (now &- clockedTime >= configuration.stateClockInterval || configuration.stateClockPackets == 1)
-    guard isQuiet || (room == 0 && batchesInFlight < configuration.window) else { return false }
+    guard isQuiet || wantsStateClock || (room == 0 && batchesInFlight < configuration.window) else { return false }
     takeStateClock(now: now)
     return false  // nothing to read before egress has acknowledged
   }
@@ -288,7 +288,7 @@ extension PrimaryReplica where Log: ~Copyable {
 
   /// Nothing processed is waiting for anything any more.
   public var isQuiescent: Bool {
-    guard pending.count == 0, closed == tail, released == tail, backlogCount == 0,
+    guard pending.count == 0, closed == tail, released == tail, backlogCount == 0, gate.count == 0, !hasMoves,
       repair.lostApplied == repair.lostDeclared
     else { return false }
     return configuration.isReplicated ? clocksApplied == clocksTaken && clockedTail == tail : true
@@ -300,7 +300,7 @@ extension PrimaryReplica where Log: ~Copyable {
     var count = 0
     for index in 0..<flows.layout.indexCount {
       let flow = flows[index]
-      guard flow.pointee.flowID != 0 else { continue }
+      guard flow.pointee.flowID != 0, gate.standing(flow.pointee.flowID) != .staged else { continue }
       count += 1
       sum &+= flow.pointee.digest(next: flow.pointee.next)
     }

@@ -78,6 +78,8 @@ extension PrimaryReplica where Log: ~Copyable {
           return
         }
         counters.repair.missing &+= 1
+        // Former owners may still bring it to either.
+        guard !inherits(range.flowID) else { continue }
         repair.gaps.find(range.flowID)?.pointee.note(missing: range)
       }
     case .uncovered:
@@ -114,7 +116,7 @@ extension PrimaryReplica where Log: ~Copyable {
 
   /// R4: the secondary holds packets below `entry.next` that no clock has covered for long.
   private mutating func report(_ entry: ClockEntry) {
-    guard let next = expected(entry.flowID) else { return }
+    guard gate.standing(entry.flowID) == .open, let next = expected(entry.flowID) else { return }
     let ahead = entry.next.serialDistance(from: next)
     guard ahead > 0, ahead < counterWindow else { return }
     counters.repair.uncovered &+= 1
@@ -225,11 +227,15 @@ extension PrimaryReplica where Log: ~Copyable {
     }
   }
 
+  private func inherits(_ flowID: UInt32) -> Bool { gate.inherits[gate.group(flowID)] }
+
   /// One gap: watches it, asks for it, or declares it lost.
   private mutating func look(
     at flow: UnsafeMutablePointer<FlowState<Function.State>>, _ flowID: UInt32, next: UInt32, upTo: UInt32, now: UInt64,
     inputIsDry: Bool
   ) {
+    // Of a group that is not open nothing is missing: what is kept has not been looked at.
+    guard gate.standing(flowID) == .open else { return }
     guard let gap = repair.gaps.track(flowID, next: next, upTo: upTo, since: now, mark: counters.received) else {
       counters.repair.tableFull &+= 1
       return
@@ -265,6 +271,11 @@ extension PrimaryReplica where Log: ~Copyable {
   private mutating func declareLost(
     _ flow: UnsafeMutablePointer<FlowState<Function.State>>, _ flowID: UInt32, upTo end: UInt32, now: UInt64
   ) {
+    // R11: both former owners have drained to the rule change, or are dead.
+    guard !inherits(flowID) else {
+      counters.migration.lossesDelayed &+= 1
+      return
+    }
     guard room > 0, repair.mayDeclare else {
       counters.repair.noRoom &+= 1
       return

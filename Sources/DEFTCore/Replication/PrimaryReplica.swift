@@ -115,6 +115,12 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
   /// A sweep is under way: each burst writes the base entries of its flows first.
   @usableFromInline var copiesBeforeWrite = false
 
+  /// Which flow groups are open, and what is kept of the others (R11).
+  @usableFromInline var gate: GroupGate
+  var moves: PrimaryMoves
+  /// Moves are under way, or the secondary has to be told of one.
+  @usableFromInline var hasMoves = false
+
   /// Gap repair: what is watched, asked for and lost.
   @usableFromInline var repair: PrimaryRepair
   public var counters = PrimaryCounters()
@@ -127,12 +133,14 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
   ) {
     self.init(
       function: function, configuration: configuration, flows: FlowStateTable(layout: layout, memory: memory),
-      prepares: prepares, commits: commits, closeCapacity: closeCapacity, hasSecondary: hasSecondary, memory: memory)
+      prepares: prepares, commits: commits, closeCapacity: closeCapacity, hasSecondary: hasSecondary,
+      gate: GroupGate(groups: configuration.flowGroups, capacity: configuration.kept, memory: memory), memory: memory)
   }
 
   init(
     function: Function, configuration: ReplicationConfiguration, flows: FlowStateTable<Function.State>,
-    prepares: consuming Log, commits: consuming Log, closeCapacity: Int, hasSecondary: Bool, memory: TableMemory
+    prepares: consuming Log, commits: consuming Log, closeCapacity: Int, hasSecondary: Bool, gate: consuming GroupGate,
+    memory: TableMemory
   ) {
     precondition(configuration.retained & (configuration.retained - 1) == 0)
     precondition(configuration.retained >= 2 * (configuration.batch + configuration.pendingPerFlow))
@@ -164,6 +172,8 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     while closeSlots < closeCapacity + 1 { closeSlots *= 2 }
     closes = table(closeSlots, (flowID: UInt32, position: UInt64, passed: UInt64).self)
     closeMask = UInt64(closeSlots - 1)
+    self.gate = gate
+    moves = PrimaryMoves(groups: configuration.flowGroups, memory: memory)
     applyPolicy()
   }
 
@@ -184,6 +194,15 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     let free = max(left - pending.count, left > configuration.pendingPerFlow ? 1 : 0)
     return max(0, min(configuration.batch - openCount, free, configuration.stateClockFlows - clockFlowCount, roomLimit))
   }
+  /// `room`, for packets that are here already and come before those of the input.
+  var roomBesidesInput: Int {
+    guard batchesInFlight < configuration.window else { return 0 }
+    let left = configuration.retained - Int(tail - freed)
+    let free = max(left - pending.count, left > configuration.pendingPerFlow ? 1 : 0)
+    // Not the variadic `min`: it makes an array.
+    let open = min(configuration.batch - openCount, configuration.stateClockFlows - clockFlowCount)
+    return max(0, min(open, min(free, baseRoom)))
+  }
 
   // MARK: ordering (paper, IV-B)
 
@@ -192,6 +211,15 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
   /// egress's reference of each. Returns how many those are.
   @inlinable
   public mutating func process(
+    _ packets: UnsafePointer<Packet>, count: Int, unwanted: UnsafeMutablePointer<Packet>, now: UInt64
+  ) -> Int {
+    if _slowPath(gate.isFiltering) { return processGated(packets, count: count, unwanted: unwanted, now: now) }
+    return processOpen(packets, count: count, unwanted: unwanted, now: now)
+  }
+
+  /// Of groups that are open, or thaw.
+  @inlinable @inline(__always)
+  mutating func processOpen(
     _ packets: UnsafePointer<Packet>, count: Int, unwanted: UnsafeMutablePointer<Packet>, now: UInt64
   ) -> Int {
     if openCount == 0 { batchOpened = now }

@@ -42,6 +42,7 @@ public struct PrimaryCounters: Sendable {
   /// Packets given back after the group went to somebody else (B4).
   public var abandoned: UInt64 = 0
   public var repair = RepairCounters()
+  public var migration = MigrationCounters()
   public init() {}
 }
 
@@ -74,6 +75,7 @@ public struct SecondaryCounters: Sendable {
   /// Messages that no correct primary sends: a gap in the batch numbers, a commit that was not voted for.
   public var impossibleMessages: UInt64 = 0
   public var repair = RepairCounters()
+  public var migration = MigrationCounters()
   public init() {}
 }
 

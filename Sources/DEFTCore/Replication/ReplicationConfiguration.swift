@@ -41,6 +41,11 @@ public struct ReplicationConfiguration: Sendable, Equatable {
   public var gaps: Int
   /// Ranges declared lost and not yet covered by an applied state clock, at most.
   public var lostRanges: Int
+  /// Flow groups: what is moved between pairs as one; a power of two (the low bits of a flow's index).
+  public var flowGroups: Int
+  /// Packets that a primary keeps of groups that are being moved, or are not its pair's any more, at most. Full: it takes no
+  /// input.
+  public var kept: Int
   /// false: there is never a secondary, and nothing can fail over; what is processed is released at once.
   public var isReplicated: Bool
 
@@ -49,7 +54,8 @@ public struct ReplicationConfiguration: Sendable, Equatable {
     dryWindow: Int = 4, stateClockPackets: Int = 4096, stateClockInterval: UInt64 = 200_000, retained: Int = 32_768,
     held: Int = 65_536, pending: Int = 4096, pendingPerFlow: Int = 1024, policy: UnprotectedPolicy = .hold,
     acknowledgeTimeout: UInt64 = 10_000_000, snapshotChunk: Int = 256, gapTimeout: UInt64 = 1_000_000,
-    inputCapacity: Int = 0, gaps: Int = 1024, lostRanges: Int = 256, isReplicated: Bool = true
+    inputCapacity: Int = 0, gaps: Int = 1024, lostRanges: Int = 256, flowGroups: Int = 256, kept: Int = 8192,
+    isReplicated: Bool = true
   ) {
     self.pair = pair
     self.epoch = epoch
@@ -70,6 +76,8 @@ public struct ReplicationConfiguration: Sendable, Equatable {
     self.inputCapacity = inputCapacity
     self.gaps = gaps
     self.lostRanges = lostRanges
+    self.flowGroups = flowGroups
+    self.kept = kept
     self.isReplicated = isReplicated
   }
 
@@ -86,6 +94,8 @@ public struct ReplicationConfiguration: Sendable, Equatable {
   public func longestSnapshotMessage(stateSize: Int) -> Int {
     ControlMessageHeader.byteCount + snapshotChunk * ReplicationConfiguration.stateEntryBytes(stateSize: stateSize)
   }
+  /// Bytes of the longest message of a move, to the other pair or to the secondary.
+  public func longestMove(stateSize: Int) -> Int { longestSnapshotMessage(stateSize: stateSize) + MoveHeader.byteCount }
   /// Flows that one batch can touch: by its packets, by what they make due, and by losses.
   var batchFlows: Int { batch + pending + lostRanges }
   /// Bytes of the longest packet clock that the primary can send.

@@ -143,6 +143,11 @@ extension SecondaryReplica {
     let (received, capacity) = (counters.received, UInt64(configuration.inputCapacity))
     for index in 0..<repair.wanted.count {
       let range = repair.wanted[index]
+      // R11: former owners may still bring it.
+      guard !gate.inherits[gate.group(range.flowID)] else {
+        counters.migration.lossesDelayed &+= 1
+        continue
+      }
       guard inputIsDry || received &- repair.wanted.mark(index) >= capacity else { continue }
       guard let next = expected(range.flowID) else { continue }
       // Below `next` everything is here, or was.

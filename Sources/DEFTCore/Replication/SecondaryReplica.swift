@@ -63,6 +63,8 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
   @usableFromInline var lost: LostRanges
   /// Gap repair: what is watched and asked for.
   @usableFromInline var repair: SecondaryRepair
+  /// Which flow groups are open, and what is kept of the others (R11).
+  @usableFromInline var gate: GroupGate
   public var counters = SecondaryCounters()
 
   /// It has not got everything yet, and must not be promoted (R9).
@@ -87,6 +89,7 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
     held = table(configuration.held, Copy.self)
     lost = LostRanges(capacity: configuration.lostRanges, memory: memory)
     repair = SecondaryRepair(configuration, memory: memory)
+    gate = GroupGate(groups: configuration.flowGroups, capacity: configuration.held, memory: memory)
     var entries = 1
     while entries < configuration.window * configuration.batchFlows { entries *= 2 }
     waiting = table(entries, ClockEntry.self)
@@ -105,7 +108,7 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
   public var heldCount: Int { Int(heldTail - heldHead) }
   /// How many copies may come in now.
   @inlinable @inline(__always)
-  public var room: Int { configuration.held - heldCount }
+  public var room: Int { configuration.held - heldCount - gate.count }
   public var pendingCount: Int { pending.count }
 
   // MARK: copies
@@ -114,6 +117,15 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
   /// up the secondary's reference of each. Returns how many those are.
   @inlinable
   public mutating func hold(_ packets: UnsafePointer<Packet>, count: Int, unwanted: UnsafeMutablePointer<Packet>) -> Int {
+    if _slowPath(gate.isFiltering) { return holdGated(packets, count: count, unwanted: unwanted) }
+    return holdOpen(packets, count: count, unwanted: unwanted)
+  }
+
+  /// Of groups that are open, staged, or thaw.
+  @inlinable @inline(__always)
+  mutating func holdOpen(
+    _ packets: UnsafePointer<Packet>, count: Int, unwanted: UnsafeMutablePointer<Packet>
+  ) -> Int {
     var unwantedCount = 0
     for i in 0..<count { Storage.prefetch(flows.entry(packets[i].pointee.flowID)) }
     for i in 0..<count {
@@ -209,6 +221,7 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
     case .prepare: prepare(header, bytes + ControlMessageHeader.byteCount)
     case .commit: commit(header, bytes + ControlMessageHeader.byteCount)
     case .base, .baseEnd: base(header, bytes + ControlMessageHeader.byteCount)
+    case .stage, .unstage: stage(header, bytes + ControlMessageHeader.byteCount)
     case .want, .packet: receiveRepair(header, bytes + ControlMessageHeader.byteCount, make)
     default: counters.impossibleMessages &+= 1
     }
@@ -250,6 +263,15 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
     waitingEnds[Int(preparedBatch & waitingEndsMask)] = waitingTail
     clocks.close(batch: preparedBatch)
     if waitingHead != waitingTail { counters.votesDelayed &+= 1 }
+  }
+
+  /// A batch without packets has come.
+  mutating func notePrepared(_ batch: UInt64) {
+    preparedBatch = batch
+    promptBatch = batch
+    counters.clocksForgotten &+= clocks.open(entries: 0)
+    waitingEnds[Int(batch & waitingEndsMask)] = waitingTail
+    clocks.close(batch: batch)
   }
 
   /// Every packet of the flow below `next` is here, or was applied with an earlier state clock.
@@ -380,7 +402,9 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
   // MARK: inspection
 
   /// Nothing is held, awaited or unvoted.
-  public var isQuiescent: Bool { heldHead == heldTail && pending.count == 0 && votedBatch == preparedBatch }
+  public var isQuiescent: Bool {
+    heldHead == heldTail && pending.count == 0 && gate.count == 0 && votedBatch == preparedBatch
+  }
 
   /// As `PrimaryReplica.digest`, of what the state clocks said.
   public func digest() -> (digest: UInt64, flows: Int) {
@@ -388,7 +412,7 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
     var count = 0
     for index in 0..<flows.layout.indexCount {
       let flow = flows[index]
-      guard flow.pointee.flowID != 0 else { continue }
+      guard flow.pointee.flowID != 0, gate.standing(flow.pointee.flowID) != .staged else { continue }
       count += 1
       sum &+= flow.pointee.digest(next: appliedNext[index])
     }

@@ -21,7 +21,7 @@ public struct SimulationOptions: Sendable {
   /// A packet without a credit is dropped before it is stamped; otherwise the source waits (R17).
   public var dropsUnstamped = false
   var function = SimulatedFunction()
-  public var replication = ReplicationConfiguration()
+  public var replication = ReplicationConfiguration(flowGroups: 4, kept: 64)
   /// Packets on their way to a replica, in paths and its input, at most.
   public var inputBuffer = 64
   /// Packets on their way to egress at most, per pair.
@@ -84,7 +84,7 @@ public struct SimulationOptions: Sendable {
   }
 
   private mutating func drawReplication(_ random: inout SeededGenerator) {
-    var pair = ReplicationConfiguration()
+    var pair = ReplicationConfiguration(flowGroups: 4, kept: 64)
     pair.batch = random.oneOf([1, 2, 5, 1 + random.below(32), 32])
     pair.window = random.oneOf([1, 1 + random.below(6), 8])
     pair.dryWindow = 1 + random.below(pair.window)

@@ -1,0 +1,71 @@
+/// Which pair owns one flow group, and whether it is being moved (R11). Part of the cluster map; changed only by
+/// `ClusterMap.propose(_:group:ifVersion:)`, and by a new epoch of a pair that has a part in a move.
+///
+/// | from | event | to |
+/// |---|---|---|
+/// | (A, settled, v) | begin, to B | (A, moving to B, v+1) |
+/// | (A, moving to B, v) | commit | (B, inheriting from A and A', v+1): **the** commit point |
+/// | (A, moving to B, v) | undo; or A's or B's pair has a new epoch | (A, settled, v+1) |
+/// | (B, inheriting, v) | a source has drained, or the map has it out of its pair | (B, inheriting from the other, v+1) |
+/// | (B, inheriting from one, v) | the same of that one | (B, settled, v+1) |
+///
+/// Prohibited, hence refused: any of them by a proposer who has seen another version; begin while the group moves, or while
+/// its owner still inherits it (what the last move left on its way goes to that owner); begin without both pairs in sync;
+/// commit after either pair's epoch has changed, or without a secondary in sync at B; undo of what is committed.
+public struct GroupAssignment: Sendable, Equatable {
+  @frozen
+  public enum Phase: Sendable, Equatable {
+    case settled
+    /// Owned still; the pairs' epochs when it began.
+    case moving(to: Int, sourceEpoch: UInt32, targetEpoch: UInt32)
+    /// Owned; these nodes of the former owner may still have packets of it. nil: has drained, or is dead.
+    case inheriting(from: Int, primary: NodeID?, secondary: NodeID?)
+  }
+  public internal(set) var pair: Int
+  /// Every change makes a new one.
+  public internal(set) var version: UInt32 = 1
+  public internal(set) var phase = Phase.settled
+
+  public init(pair: Int) { self.pair = pair }
+
+  /// The owner may not declare anything of the group lost (R11).
+  public var isInheriting: Bool {
+    if case .inheriting = phase { return true }
+    return false
+  }
+  public var isMoving: Bool {
+    if case .moving = phase { return true }
+    return false
+  }
+}
+
+/// A proposed change of one group's assignment.
+@frozen
+public enum GroupTransition: Sendable, Equatable {
+  case begin(to: Int)
+  case commit
+  case undo
+  /// The node, of the former owner, has forwarded everything that was sent to it before the rule changed.
+  case drained(NodeID)
+}
+
+@frozen
+public enum GroupRefusal: Sendable, Equatable {
+  case unknownGroup
+  /// The map has changed since the proposer looked.
+  case otherVersion
+  /// The group is not where the transition begins.
+  case phase
+  /// Not another pair of this map.
+  case target
+  /// Either pair has no secondary in sync.
+  case standing
+  /// Either pair's epoch has changed since the move began.
+  case otherEpoch
+}
+
+@frozen
+public enum GroupOutcome: Sendable, Equatable {
+  case accepted
+  case refused(GroupRefusal)
+}

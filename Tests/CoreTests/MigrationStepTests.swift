@@ -1,0 +1,178 @@
+import DEFTWire
+import Testing
+
+@testable import DEFTCore
+
+/// Single rules of moves between pairs (R8, R11).
+@Suite struct MigrationStepTests {
+  private func harness(_ change: (inout HarnessOptions) -> Void = { _ in }) -> MigrationHarness {
+    var options = HarnessOptions()
+    options.replication.batch = 4
+    options.replication.window = 8
+    options.replication.stateClockPackets = 1000
+    options.replication.policy = .release
+    options.replication.acknowledgeTimeout = 20_000
+    options.replication.flowGroups = 4
+    options.slots = 16
+    change(&options)
+    let harness = MigrationHarness(options)
+    for _ in 0..<2 {
+      for flow in 0..<12 { harness.stamp(flow) }
+      harness.pass()
+    }
+    harness.settle()
+    harness.isLed = false
+    return harness
+  }
+  private func finish(_ harness: MigrationHarness) {
+    harness.settle()
+    #expect(harness.violation == nil && harness.transmitted == harness.stamped)
+  }
+  private func source(_ harness: MigrationHarness) -> UnsafeMutablePointer<MigrationHarness.Primary> {
+    harness.seats[0].primary!
+  }
+  private func target(_ harness: MigrationHarness) -> UnsafeMutablePointer<MigrationHarness.Primary> {
+    harness.seats[2].primary!
+  }
+  private func learnAll(_ harness: MigrationHarness) {
+    for seat in harness.seats { while !seat.notices.isEmpty { harness.learn(seat) } }
+  }
+
+  /// Nothing is sent while what was processed is not at the secondary, and packets, those that pend among them, are kept.
+  @Test func stateMovesBehindTheDrain() {
+    let harness = harness()
+    for _ in 0..<3 { harness.stamp(0) }
+    let missing = harness.seats[0].input.remove(at: 1)
+    harness.deliver(harness.seats[0])
+    #expect(source(harness).pointee.pendingCount == 1)
+    harness.begin(0, to: 1)
+    learnAll(harness)
+    harness.stamp(4)
+    harness.deliver(harness.seats[0])
+    #expect(source(harness).pointee.pendingCount == 0 && source(harness).pointee.keptCount(of: 0) == 2)
+    for _ in 0..<5 { harness.migrate(harness.seats[0]) }
+    #expect(source(harness).pointee.moveStatus(of: 0) == .draining)
+    #expect(source(harness).pointee.counters.migration.entriesSent == 0)
+    harness.seats[0].input.insert(missing, at: 0)
+    finish(harness)
+    #expect(harness.outcomes == [.done: 1])
+  }
+
+  /// The state is at B, and packets come there before B knows the map: they are kept.
+  @Test func stagedStateIsInert() {
+    let harness = harness()
+    harness.begin(0, to: 1)
+    for _ in 0..<40 where source(harness).pointee.moveStatus(of: 0) != .complete { harness.pass() }
+    #expect(source(harness).pointee.moveStatus(of: 0) == .complete)
+    let before = target(harness).pointee.digest()
+    #expect(before.flows == 6 && target(harness).pointee.counters.migration.entriesStaged == 3)
+    #expect(harness.propose(.commit, 0) == .accepted)
+    while !harness.switchNotices.isEmpty { harness.learnAtSwitch() }
+    for _ in 0..<3 { harness.stamp(0) }
+    harness.deliver(harness.seats[2])
+    #expect(target(harness).pointee.openCount == 0 && target(harness).pointee.keptCount(of: 0) == 3)
+    #expect(target(harness).pointee.digest() == before)
+    learnAll(harness)
+    harness.deliver(harness.seats[2])
+    #expect(target(harness).pointee.openCount == 3 && target(harness).pointee.digest().flows == 9)
+    finish(harness)
+  }
+
+  /// Undone with the state at B: A goes on with what it kept, in order; B and B' forget.
+  @Test(arguments: [0, 5, 40]) func undone(steps: Int) {
+    let harness = harness()
+    harness.begin(0, to: 1)
+    for _ in 0..<steps where source(harness).pointee.moveStatus(of: 0) != .complete {
+      harness.stamp(0)
+      harness.pass()
+    }
+    #expect(harness.propose(.undo, 0) == .accepted)
+    for _ in 0..<3 { harness.stamp(0) }
+    finish(harness)
+    #expect(harness.map.group(0).pair == 0 && target(harness).pointee.digest().flows == 6)
+    // And once more, to its end.
+    harness.begin(0, to: 1)
+    harness.stamp(0)
+    finish(harness)
+    #expect(harness.map.group(0).pair == 1 && target(harness).pointee.digest().flows == 9)
+  }
+
+  /// Messages of an earlier attempt, or epoch, do nothing.
+  @Test func staleMessagesAreDropped() {
+    let harness = harness()
+    harness.begin(0, to: 1)
+    var early: [[UInt8]] = []
+    for _ in 0..<40 where source(harness).pointee.moveStatus(of: 0) != .complete {
+      harness.pass()
+      var log = BookLog(book: harness.seats[0].moves)
+      if source(harness).pointee.continueMoves(to: 1, now: harness.now + 1_000_000, into: &log) {
+        while let bytes = harness.seats[0].moves.read() { early.append(bytes) }
+      }
+    }
+    harness.propose(.undo, 0)
+    harness.settle()
+    harness.isLed = false
+    let before = (target(harness).pointee.digest(), target(harness).pointee.counters.migration)
+    #expect(!early.isEmpty)
+    for bytes in early { bytes.withUnsafeBytes { target(harness).pointee.receiveMove($0) } }
+    #expect(target(harness).pointee.digest() == before.0 && target(harness).pointee.moves.incoming.count == 0)
+    #expect(target(harness).pointee.counters.migration.stale == before.1.stale + UInt64(early.count))
+    finish(harness)
+  }
+
+  /// No room for what pends: the group is not frozen, whoever leads undoes it.
+  @Test func refusesWhatItHasNoRoomFor() {
+    let harness = harness {
+      $0.replication.kept = 2
+      $0.secondaryBlock = 1
+    }
+    for _ in 0..<4 { harness.stamp(0) }
+    let missing = harness.seats[0].input.removeFirst()
+    harness.deliver(harness.seats[0])
+    harness.begin(0, to: 1)
+    learnAll(harness)
+    #expect(source(harness).pointee.moveStatus(of: 0) == .none)
+    #expect(source(harness).pointee.counters.migration.noRoom == 1)
+    harness.seats[0].input = [missing]
+    finish(harness)
+    #expect(harness.outcomes == [.undone: 1])
+  }
+
+  /// Full: no input is taken, nothing is lost.
+  @Test func keepsNoMoreThanItHasRoomFor() {
+    let harness = harness { $0.replication.kept = 4 }
+    harness.begin(0, to: 1)
+    learnAll(harness)
+    for _ in 0..<10 { harness.stamp(0) }
+    for _ in 0..<3 { harness.deliver(harness.seats[0]) }
+    #expect(source(harness).pointee.keptCount == 4 && source(harness).pointee.room == 0)
+    #expect(harness.seats[0].input.count == 6)
+    finish(harness)
+    #expect(harness.outcomes == [.done: 1])
+  }
+
+  /// R8: copies that A' alone has come to B; R11: B waits for them before it declares anything lost.
+  @Test func lossesWaitForBothFormerOwners() {
+    let harness = harness {
+      $0.replication.gapTimeout = 2_000
+      $0.replication.inputCapacity = 1000
+    }
+    for _ in 0..<3 { harness.stamp(0) }
+    // One of three is lost on its way to A; and A' is slow.
+    let lost = harness.seats[0].input.removeFirst()
+    harness.giveBack(lost, 2, "a path")
+    let slow = harness.seats[1].input
+    harness.seats[1].input = []
+    harness.begin(0, to: 1)
+    // Nobody leads any further than the commit.
+    harness.isLed = true
+    for _ in 0..<100 where !harness.map.group(0).isInheriting { harness.pass() }
+    harness.isLed = false
+    for _ in 0..<60 { harness.pass() }
+    #expect(harness.lost == 0)
+    #expect(harness.seats[3].secondary!.pointee.counters.migration.lossesDelayed > 0, "B' denies nothing before that")
+    harness.seats[1].input = slow
+    finish(harness)
+    #expect(harness.outcomes == [.done: 1] && harness.lost == 0)
+  }
+}
