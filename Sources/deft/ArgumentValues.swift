@@ -86,5 +86,26 @@ struct PacketNumbers: ExpressibleByArgument, Equatable {
   }
 }
 
+/// Migrations separated by commas: FROM:TO@PACKET, pairs by number.
+struct Migrations: ExpressibleByArgument, Equatable {
+  struct One: Equatable {
+    var source: Int
+    var target: Int
+    var packet: UInt64
+  }
+  var all: [One] = []
+  init() {}
+  init?(argument: String) {
+    for part in argument.split(separator: ",", omittingEmptySubsequences: false) {
+      let halves = part.split(separator: "@", omittingEmptySubsequences: false)
+      let pairs = halves[0].split(separator: ":", omittingEmptySubsequences: false)
+      guard halves.count == 2, pairs.count == 2, let source = Int(pairs[0]), let target = Int(pairs[1]),
+        let packet = UInt64(halves[1]), packet > all.last?.packet ?? 0, source >= 0, target >= 0, source != target
+      else { return nil }
+      all.append(One(source: source, target: target, packet: packet))
+    }
+  }
+}
+
 /// What a primary does while no secondary is in sync.
 enum Unprotected: String, ExpressibleByArgument, CaseIterable { case hold, release }

@@ -70,6 +70,11 @@ struct ReplayCommand: ParsableCommand {
     name: .customLong("fail-secondary-at"),
     help: "Kill a secondary when so many packets have been stamped: N[,N…]. The pairs take turns.")
   var failSecondaryAt = PacketNumbers()
+  @Option(
+    help: ArgumentHelp(
+      "Move all flow groups of one pair to another when so many packets have been stamped: FROM:TO@PACKET[,…].",
+      valueName: "from:to@packet"))
+  var migrate = Migrations()
   @Option(help: "What a primary does while no secondary is in sync: hold its packets, or release them unprotected.")
   var unprotected = Unprotected.hold
   @Option(name: .customLong("failure-detection"), help: "How long a planned failure goes unnoticed.")
@@ -114,13 +119,20 @@ struct ReplayCommand: ParsableCommand {
     try check("flows", flows, 1...6_291_456)
     try check("idle-timeout", idleTimeout.nanoseconds, 1_000_000...3_600_000_000_000)
     try check("failure-detection", failureDetection.nanoseconds, 0...1_000_000_000)
-    let failures = failPrimaryAt.packets + failSecondaryAt.packets
-    guard failures.count <= 64 else { throw ValidationError("\(failures.count) planned failures: use at most 64") }
+    let failures = failPrimaryAt.packets + failSecondaryAt.packets + migrate.all.map(\.packet)
+    guard failures.count <= 64 else {
+      throw ValidationError("\(failures.count) planned failures and migrations: use at most 64")
+    }
     guard Set(failures).count == failures.count else {
-      throw ValidationError("--fail-primary-at and --fail-secondary-at name the same packet: use different ones")
+      throw ValidationError("--fail-primary-at, --fail-secondary-at and --migrate name the same packet: use different ones")
     }
     if !failures.isEmpty, replication == .off {
-      throw ValidationError("--fail-primary-at and --fail-secondary-at need --replication on")
+      throw ValidationError("--fail-primary-at, --fail-secondary-at and --migrate need --replication on")
+    }
+    for migration in migrate.all where max(migration.source, migration.target) >= pairs {
+      throw ValidationError(
+        "--migrate \(migration.source):\(migration.target)@\(migration.packet): pairs are numbered 0…\(pairs - 1); see --pairs"
+      )
     }
     guard buffer >= stampers else {
       throw ValidationError("--buffer \(buffer) leaves nothing for each of \(stampers) stampers")

@@ -227,6 +227,9 @@ struct ReplaySession<Function: NetworkFunction> {
     configuration.failures = failures.sorted { $0.packet < $1.packet }.enumerated().map { index, failure in
       PlannedFailure(failure.victim, at: failure.packet, pair: index % options.pairs)
     }
+    configuration.migrations = options.migrate.all.map {
+      PlannedMigration(from: $0.source, to: $0.target, at: $0.packet)
+    }
     configuration.detection = options.failureDetection.nanoseconds
     configuration.busyPoll = options.busyPoll
     configuration.measuresLatency = options.clock == .wall

@@ -107,6 +107,22 @@ struct ReplaySummary: Codable {
     var takeoverMicroseconds: Double?
     /// µs from the crash until a new secondary was in sync.
     var unprotectedMicroseconds: Double
+    /// µs, stamp to release, meanwhile.
+    var longestLatencyMicroseconds: Double
+  }
+  struct Migration: Codable {
+    var source: Int
+    var target: Int
+    var packet: UInt64
+    var groups: Int
+    var flows: UInt64
+    /// Packets that the former owner's replicas sent on.
+    var forwarded: UInt64
+    /// Moves of single groups that were undone and tried again.
+    var undone: Int
+    var milliseconds: Double
+    /// µs, stamp to release, meanwhile.
+    var longestLatencyMicroseconds: Double
   }
   struct Control: Codable {
     var connectionsOpened: UInt64
@@ -133,6 +149,8 @@ struct ReplaySummary: Codable {
   var loss: Loss?
   /// Planned failures that happened.
   var failures: [Failure]
+  /// Planned migrations that happened.
+  var migrations: [Migration]
   var control: Control?
   var violations: [String]
 
@@ -199,7 +217,14 @@ struct ReplaySummary: Codable {
         victim: record.failure.victim.rawValue, pair: record.failure.pair, packet: record.failure.packet,
         epoch: record.epoch, copies: record.copies,
         takeoverMicroseconds: record.failure.victim == .primary ? Double(record.takeover) / 1000 : nil,
-        unprotectedMicroseconds: Double(record.unprotected) / 1000)
+        unprotectedMicroseconds: Double(record.unprotected) / 1000,
+        longestLatencyMicroseconds: Double(record.longestLatency) / 1000)
+    }
+    migrations = report.migrations.map { record in
+      Migration(
+        source: record.migration.source, target: record.migration.target, packet: record.migration.packet,
+        groups: record.groups, flows: record.flows, forwarded: record.forwarded, undone: record.undone,
+        milliseconds: Double(record.duration) / 1e6, longestLatencyMicroseconds: Double(record.longestLatency) / 1000)
     }
     violations = report.violations
   }
@@ -278,6 +303,14 @@ struct ReplaySummary: Codable {
             String(format: "%d copies taken over in %.0f µs, ", failure.copies, $0)
           } ?? "")
           + String(format: "two replicas again after %.0f µs", failure.unprotectedMicroseconds))
+    }
+    for migration in migrations {
+      line(
+        "migration",
+        "pair \(migration.source) to \(migration.target) at packet \(migration.packet): \(migration.groups) groups, \(migration.flows) flows in "
+          + String(
+            format: "%.1f ms, %d packets sent on, longest latency %.0f µs", migration.milliseconds, migration.forwarded,
+            migration.longestLatencyMicroseconds))
     }
     if let control {
       line(

@@ -29,6 +29,14 @@ public struct LatencyHistogram: ~Copyable {
     return base + (UInt64(1) << UInt64(octave)) / 2
   }
 
+  func copy() -> [UInt64] {
+    Array(UnsafeBufferPointer(start: counts, count: LatencyHistogram.octaves * LatencyHistogram.stepsPerOctave))
+  }
+  /// The longest that was counted between two copies, ns; 0: nothing was.
+  static func longest(from before: [UInt64], to after: [UInt64]) -> UInt64 {
+    after.indices.last { after[$0] != before[$0] }.map { value($0) } ?? 0
+  }
+
   /// Every non-empty step as (ns, count), ascending.
   public func steps() -> [(nanoseconds: UInt64, count: UInt64)] {
     (0..<LatencyHistogram.octaves * LatencyHistogram.stepsPerOctave).compactMap { index in

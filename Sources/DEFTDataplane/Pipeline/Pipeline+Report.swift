@@ -96,7 +96,8 @@ extension Pipeline {
       let secondary = replicas.secondaries(ofPair: pair).last?.pointee.replica.digest().digest
       report.digests.append(.init(pair: pair, primary: primary, secondary: secondary, flows: flows))
     }
-    report.failures = director?.report ?? []
+    report.failures = director?.failureReport ?? []
+    report.migrations = director?.migrationReport ?? []
     report.latency = egress.pointee.latency.steps()
     report.violations = violations(report, drained: drained)
     return report

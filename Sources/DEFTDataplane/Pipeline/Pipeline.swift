@@ -47,7 +47,9 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
   let isShared: Bool
   /// nil without planned failures.
   let gate: IntakeGate?
-  private(set) var director: FailureDirector<Function>?
+  private(set) var director: ChangeDirector<Function>?
+  /// By pair: the hosts that are in the roles now. Changed by the director.
+  var present: [(primary: Int, secondary: Int)]
   var egress: UnsafeMutablePointer<EgressStage>
 
   /// - Parameters:
@@ -78,7 +80,8 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
     let memory: TableMemory = MbufStorage.tableMemory
     rings = try PipelineRings(configuration)
     self.function = function
-    gate = configuration.failures.isEmpty ? nil : IntakeGate()
+    gate = configuration.changes.isEmpty ? nil : IntakeGate()
+    present = Array(repeating: (0, 1), count: configuration.pairs)
     replicas = ReplicaHistory(pairs: configuration.pairs, perPair: configuration.failures.count + 1)
     let channels = rings.hosts.flatMap { $0 }.filter { $0.releases != nil }
 
@@ -151,8 +154,10 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
         distributor = stage
       }
     }
-    if let links, !configuration.failures.isEmpty {
-      director = FailureDirector(self, links: links, clock: clock)
+    if let links, !configuration.changes.isEmpty {
+      let director = ChangeDirector(self, links: links, clock: clock)
+      prepareMigrations(director.map)
+      self.director = director
     }
   }
 
@@ -193,10 +198,12 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
     let stage = UnsafeMutablePointer<Primary>.allocate(capacity: 1)
     stage.initialize(
       to: PrimaryStage(
-        replica: replica, inputs: rings.originals, releases: rings.releases!, closeRings: rings.closes, layout: layout,
+        replica: replica, inputs: rings.originals + rings.forwardedOriginals.compactMap { $0 }, releases: rings.releases!,
+        closeRings: rings.closes, layout: layout,
         acknowledged: rings.acknowledged!, waiting: rings.waiting, votes: MessageConsumer(mailbox.votesIn),
         repairs: MessageProducer(mailbox.repairs, retaining: false), repaired: RepairedPackets(pool: ports.pool),
-        doorbell: mailbox.primaryDoorbell, isShared: isShared, counters: loops[lcore(ofPair: pair, host: host)].counters))
+        doorbell: mailbox.primaryDoorbell, moveLinks: configuration.migrations.isEmpty ? 0 : configuration.pairs,
+        isShared: isShared, counters: loops[lcore(ofPair: pair, host: host)].counters))
     replicas.add(primary: stage, pair: pair)
     return stage
   }
@@ -207,7 +214,9 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
     let stage = UnsafeMutablePointer<Secondary>.allocate(capacity: 1)
     stage.initialize(
       to: SecondaryStage(
-        replica: replica, inputs: rings.hosts[pair][host].copies, waiting: rings.hosts[pair][host].waiting,
+        replica: replica,
+        inputs: rings.hosts[pair][host].copies + rings.hosts[pair][host].forwardedCopies.compactMap { $0 },
+        waiting: rings.hosts[pair][host].waiting,
         messages: MessageConsumer(mailbox.messagesIn),
         votes: MessageProducer(mailbox.votesOut, retaining: false), repaired: RepairedPackets(pool: ports.pool),
         doorbell: mailbox.secondaryDoorbell, isShared: isShared))

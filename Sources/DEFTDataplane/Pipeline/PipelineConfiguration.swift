@@ -26,6 +26,8 @@ public struct PipelineConfiguration: Sendable {
 
   /// Failures to be made on purpose, in the order of their packets.
   public var failures: [PlannedFailure] = []
+  /// Migrations to be made on purpose, in the order of their packets.
+  public var migrations: [PlannedMigration] = []
   /// ns that a failure goes unnoticed: what the detection of failures would take.
   public var detection: UInt64 = 1_000_000
 
@@ -64,8 +66,12 @@ public struct PipelineConfiguration: Sendable {
         "\(stampers) stampers with \(pairs) pairs need more rings than EAL has: use at most \((2400 - stampers) / (3 * stampers + 1)) pairs"
     }
     let hosts = (0..<pairs).reduce(0) { $0 + self.hosts(ofPair: $1) }
-    if !failures.isEmpty, stampers * (3 * hosts + 1) + hosts > 2400 {
-      return "\(failures.count) failures need more rings than EAL has; plan fewer"
+    var forwarding = 0
+    for source in 0..<pairs {
+      for target in 0..<pairs where forwards(from: source, to: target) { forwarding += 4 * self.hosts(ofPair: target) }
+    }
+    if !changes.isEmpty, stampers * (3 * hosts + 1) + hosts + forwarding > 2400 {
+      return "\(changes.count) failures and migrations need more rings than EAL has; plan fewer"
     }
     let perLink = inputBuffer / stampers
     if reorder > 0 || duplicate > 0, perLink < 4 * (reorder + StamperStage.burst) {

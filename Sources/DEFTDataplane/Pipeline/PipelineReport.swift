@@ -52,6 +52,7 @@ public struct PipelineReport: Sendable {
 
   public var digests: [Digest] = []
   public var failures: [FailureRecord] = []
+  public var migrations: [MigrationRecord] = []
   public var latency: [(nanoseconds: UInt64, count: UInt64)] = []
   /// Properties that did not hold, one line each.
   public var violations: [String] = []

@@ -14,6 +14,10 @@ struct PipelineRings {
     var originals: [OpaquePointer] = []
     /// By unit: packets for a secondary.
     var copies: [OpaquePointer] = []
+    /// From former owners of its groups (R8), for a primary and for a secondary, by source pair and which of the two lcores
+    /// of that pair's replicas they come from; nil where no migration is planned.
+    var forwardedOriginals: [OpaquePointer?] = []
+    var forwardedCopies: [OpaquePointer?] = []
     /// By unit: flow IDs whose slots are free again. As many as a unit may be closing.
     var closes: [OpaquePointer] = []
     /// To egress, and how many packets egress has dealt with.
@@ -24,6 +28,9 @@ struct PipelineRings {
   }
   /// By pair, host. Host 0 begins as primary, host 1 as secondary; each planned failure brings one more.
   var hosts: [[Host]] = []
+
+  /// Packets that can be on their way from a former owner.
+  private static let forwarded = 1024
 
   init(_ configuration: PipelineConfiguration) throws(DataplaneError) {
     let perLink = max(1, configuration.inputBuffer / configuration.stampers)
@@ -50,6 +57,15 @@ struct PipelineRings {
             host.copies.append(try Self.ring("secondary\(unit).\(name)", max(perLink, 1024)))
           }
         }
+        for source in 0..<configuration.pairs {
+          for parity in 0..<2 {
+            let isNeeded = configuration.forwards(from: source, to: pair)
+            let way = "\(name).\(source).\(parity)"
+            let isPrimary = number == 0 || count > 2
+            host.forwardedOriginals.append(isNeeded && isPrimary ? try Self.ring("forward\(way)", Self.forwarded) : nil)
+            host.forwardedCopies.append(isNeeded && number > 0 ? try Self.ring("copies\(way)", Self.forwarded) : nil)
+          }
+        }
         hosts.append(host)
       }
       self.hosts.append(hosts)
@@ -60,7 +76,8 @@ struct PipelineRings {
   var areEmpty: Bool {
     hosts.allSatisfy { hosts in
       hosts.allSatisfy { host in
-        (host.originals + host.copies + host.closes).allSatisfy { cd_ring_count($0) == 0 }
+        (host.originals + host.copies + host.closes + (host.forwardedOriginals + host.forwardedCopies).compactMap { $0 })
+          .allSatisfy { cd_ring_count($0) == 0 }
           && (host.releases.map { cd_ring_count($0) == 0 } ?? true)
       }
     }

@@ -35,6 +35,11 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
   @usableFromInline var repairs: MessageProducer
   @usableFromInline let repaired: RepairedPackets
   @usableFromInline let repairUnwanted: UnsafeMutablePointer<Packet>
+  /// Where moved groups' packets go, and the ways to other pairs' primaries; nil and none without planned migrations.
+  @usableFromInline var routes: UnsafeMutablePointer<ForwardRoutes>?
+  @usableFromInline let moveLinks: UnsafeMutablePointer<MoveLink>
+  @usableFromInline var moveLinkCount = 0
+  @usableFromInline let moveLinkCapacity: Int
   /// Something was written for the control thread since it was last rung for.
   @usableFromInline var hasMail = false
   /// What the doorbell was told last.
@@ -59,9 +64,11 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
     releases: OpaquePointer, closeRings: [OpaquePointer], layout: FlowIDLayout,
     acknowledged: UnsafeMutablePointer<Atomic<UInt64>>,
     waiting: UnsafeMutablePointer<Atomic<UInt64>>, votes: consuming MessageConsumer,
-    repairs: consuming MessageProducer, repaired: RepairedPackets, doorbell: Doorbell, isShared: Bool,
+    repairs: consuming MessageProducer, repaired: RepairedPackets, doorbell: Doorbell, moveLinks: Int, isShared: Bool,
     counters: UnsafeMutablePointer<LcoreCounters>
   ) {
+    moveLinkCapacity = moveLinks
+    self.moveLinks = .allocate(capacity: moveLinks)
     self.replica = replica
     inputCount = inputs.count
     self.inputs = .allocate(capacity: inputs.count)
@@ -101,6 +108,7 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
     moved &+= release()
     moved &+= free()
     if _slowPath(isChanging) { moved &+= change(now: now) }
+    if _slowPath(routes != nil) { moved &+= migrate(now: now) }
     let (taken, isDry) = take(now: now)
     moved &+= taken
     if _slowPath(replica.pendingCount != toldWaiting) { tellWaiting() }
@@ -117,6 +125,35 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
         wasLoaded = isLoaded
       }
       doorbell.ring()
+    }
+    return moved
+  }
+
+  /// R8, R11: what moving groups need, states of theirs and packets on their way.
+  @inline(never) @usableFromInline
+  mutating func migrate(now: UInt64) -> Int {
+    var moved = 0
+    for place in 0..<moveLinkCount {
+      while let message = moveLinks[place].incoming.next() {
+        replica.receiveMove(message)
+        moveLinks[place].incoming.consume(message)
+        hasMail = true
+        moved &+= 1
+      }
+    }
+    guard replica.isMigrating, let routes else { return moved }
+    let processedBefore = replica.counters.processed
+    let refused = replica.thaw(unwanted: unwanted, capacity: StamperStage.burst, now: now)
+    counters.pointee.processed &+= replica.counters.processed &- processedBefore
+    if refused > 0 { cd_release(handles(unwanted), UInt32(refused), 2, isShared) }
+    moved &+= refused
+    moved &+= routes.pointee.forward(references: 2) { replica.takeForwarded(into: $0, capacity: $1) }
+    for place in 0..<moveLinkCount {
+      let peer = moveLinks[place].peer
+      if replica.continueMoves(to: peer, now: now, into: &moveLinks[place].outgoing) { moved &+= 1 }
+      let answer = replica.answerMoves(to: peer, into: &moveLinks[place].outgoing)
+      if answer.toSecondary { hasMail = true }
+      if answer.toSource { moved &+= 1 }
     }
     return moved
   }
@@ -165,10 +202,32 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
   }
 
   /// The switch sends copies to the new secondary from now on: what lies in the inputs is the last it has none of.
-  mutating func markDrain() {
+  mutating func markDrain() { drainTarget = inputMark }
+
+  /// `takenTotal` when all that lies in the inputs now has been taken.
+  var inputMark: UInt64 {
     var waiting = 0
     for input in 0..<inputCount { waiting += Int(cd_ring_count(inputs[input])) }
-    drainTarget = takenTotal &+ UInt64(waiting)
+    return takenTotal &+ UInt64(waiting)
+  }
+
+  /// The map's word about a flow group.
+  mutating func learn(_ assignment: GroupAssignment, group: Int) {
+    routes?.pointee.owners[group] = UInt16(assignment.pair)
+    replica.learn(assignment, group: group)
+    hasMail = true
+  }
+
+  /// The way to another pair's primary; the one there was to that pair is forgotten.
+  mutating func setLink(_ link: consuming MoveLink) {
+    let peer = link.peer
+    if let place = (0..<moveLinkCount).first(where: { moveLinks[$0].peer == peer }) {
+      moveLinks[place] = link
+    } else {
+      precondition(moveLinkCount < moveLinkCapacity, "more pairs than there are")
+      (moveLinks + moveLinkCount).initialize(to: link)
+      moveLinkCount += 1
+    }
   }
 
   /// Of a replica that is dead: gives back what its host's memory held. What it had handed to egress has left.

@@ -21,6 +21,10 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
   @usableFromInline var votes: MessageProducer
   @usableFromInline let repaired: RepairedPackets
   @usableFromInline let repairUnwanted: UnsafeMutablePointer<Packet>
+  /// Where moved groups' packets go; nil without planned migrations.
+  @usableFromInline var routes: UnsafeMutablePointer<ForwardRoutes>?
+  /// Taken from the inputs.
+  @usableFromInline var takenTotal: UInt64 = 0
   @usableFromInline let doorbell: Doorbell
   @usableFromInline let isShared: Bool
   /// What the primary was last told.
@@ -71,6 +75,8 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
       moved &+= count
     }
     let inputIsDry = moved == 0
+    takenTotal &+= UInt64(truncatingIfNeeded: moved)
+    if _slowPath(replica.isMigrating) { moved &+= migrate() }
     var messageCount = 0
     while messageCount < Self.messageBurst, let message = messages.next() {
       let repaired = repaired
@@ -87,6 +93,28 @@ struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
     let count = replica.takeFreed(into: freed, capacity: Self.freeBurst)
     if count > 0 { cd_release(handles(freed), UInt32(count), 1, isShared) }
     return moved &+ count
+  }
+
+  /// R8: copies of groups that are another pair's, or this one's again.
+  @inline(never) @usableFromInline
+  mutating func migrate() -> Int {
+    guard let routes else { return 0 }
+    let refused = replica.thaw(unwanted: unwanted, capacity: StamperStage.burst)
+    if refused > 0 { cd_release(handles(unwanted), UInt32(refused), 1, isShared) }
+    return refused &+ routes.pointee.forward(references: 1) { replica.takeForwarded(into: $0, capacity: $1) }
+  }
+
+  /// `takenTotal` when all that lies in the inputs now has been taken.
+  var inputMark: UInt64 {
+    var waiting = 0
+    for input in 0..<inputCount { waiting += Int(cd_ring_count(inputs[input])) }
+    return takenTotal &+ UInt64(waiting)
+  }
+
+  /// The map's word about a flow group.
+  mutating func learn(_ assignment: GroupAssignment, group: Int) {
+    routes?.pointee.owners[group] = UInt16(assignment.pair)
+    replica.learn(assignment, group: group)
   }
 
   @inline(never) @usableFromInline

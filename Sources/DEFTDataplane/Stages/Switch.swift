@@ -167,6 +167,12 @@ struct Switch: ~Copyable {
     }
   }
 
+  /// Another pair owns the group from now on. What was sent by the old ways is there already.
+  mutating func setRule(group: Int, pair: Int) {
+    flush()
+    rules[group] = UInt16(pair)
+  }
+
   /// The input ran dry: nothing may stay behind in a shuffled block.
   mutating func flush() {
     for pair in 0..<pairCount {

@@ -28,4 +28,6 @@ public struct FailureRecord: Sendable {
   public var takeover: UInt64 = 0
   /// ns from the crash until a new secondary was in sync.
   public var unprotected: UInt64 = 0
+  /// ns: the longest that a packet took from stamp to release meanwhile; 0 if latencies are not measured.
+  public var longestLatency: UInt64 = 0
 }

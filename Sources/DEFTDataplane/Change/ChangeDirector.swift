@@ -1,0 +1,143 @@
+import CDPDK
+import DEFTCore
+import DEFTMailbox
+import Foundation
+import Synchronization
+
+/// Makes planned changes in a running pipeline, failures and migrations, and does what the map's followers do on their
+/// hosts. The protocol itself is DEFTCore's; here are only the steps, in order, each on the lcore that owns what it changes:
+/// those of failures in `ChangeDirector+Failure`, those of migrations in `ChangeDirector+Migration`.
+///
+/// One thread of its own; one change after the other. The pipeline is drained only when all planned changes have happened,
+/// every pair has two replicas in sync again and no group moves.
+final class ChangeDirector<Function: NetworkFunction>: @unchecked Sendable {
+  unowned let pipeline: Pipeline<Function>
+  let links: any ReplicaLinks
+  let clock: LcoreClock
+  let gate: IntakeGate
+  /// Tables of the replicas to come: a primary's and a secondary's for each failure.
+  private var arenas: [(primary: TableArena, secondary: TableArena)]
+  var map: ClusterMap
+  /// By pair: the host that comes next.
+  var nextHost: [Int]
+  /// The rings that a survivor already reads votes from.
+  var pendingMailbox: PairMailbox?
+
+  private let settled = Atomic<Bool>(false)
+  private let isStopping = Atomic<Bool>(false)
+  private let done = DispatchSemaphore(value: 0)
+  let failures = Mutex<[FailureRecord]>([])
+  let migrations = Mutex<[MigrationRecord]>([])
+  private let defects = Mutex<[String]>([])
+  private var hasStarted = false
+
+  /// A step that takes longer than this is given up, and reported. Seconds.
+  static var patience: Double { 10 }
+
+  init(_ pipeline: Pipeline<Function>, links: any ReplicaLinks, clock: LcoreClock) {
+    self.pipeline = pipeline
+    self.links = links
+    self.clock = clock
+    gate = pipeline.gate!
+    let configuration = pipeline.configuration
+    let pairs = configuration.pairs
+    nextHost = Array(repeating: 2, count: pairs)
+    let bytes = TableArena.bytes(configuration.replication, layout: pipeline.layout, state: Function.State.self)
+    arenas = configuration.failures.map { _ in
+      (TableArena(capacity: bytes.primary), TableArena(capacity: bytes.secondary))
+    }
+    map = ClusterMap(
+      pairs: (0..<pairs).map { pair in
+        PairAssignment(
+          epoch: configuration.replication.epoch, primary: NodeID(0), secondary: NodeID(1), standing: .inSync,
+          policy: configuration.replication.policy, egress: NodeID(.max))
+      }, groups: Switch.groupCount)
+    gate.open(until: configuration.changes.first?.packet ?? .max)
+  }
+
+  /// Nothing is left to be done.
+  var isSettled: Bool { settled.load(ordering: .acquiring) }
+  var failureReport: [FailureRecord] { failures.withLock { $0 } }
+  var migrationReport: [MigrationRecord] { migrations.withLock { $0 } }
+  /// Steps that did not succeed, one line each.
+  var violations: [String] { defects.withLock { $0 } }
+
+  func start() {
+    hasStarted = true
+    let thread = Thread { [self] in
+      direct()
+      settled.store(true, ordering: .releasing)
+      done.signal()
+    }
+    thread.name = "deft-changes"
+    thread.start()
+  }
+
+  /// Returns when the director's thread has ended; what it had not begun is reported.
+  func stop() {
+    guard hasStarted else { return }
+    isStopping.store(true, ordering: .releasing)
+    done.wait()
+    hasStarted = false
+  }
+
+  private func direct() {
+    let changes = pipeline.configuration.changes
+    var failureCount = 0
+    for (index, change) in changes.enumerated() {
+      guard wait(forEver: true, until: { self.gate.isReached || self.pipeline.isExhausted }), gate.isReached else {
+        note(
+          "\(change.name) was planned for packet \(change.packet), but the source ended after \(gate.stamped) packets")
+        return gate.open(until: .max)
+      }
+      let next = index + 1 < changes.count ? changes[index + 1].packet : .max
+      do {
+        switch change {
+        case .failure(let failure):
+          failureCount += 1
+          try carryOut(failure, arenas: arenas[failureCount - 1], next: next)
+        case .migration(let migration): try carryOut(migration, next: next)
+        }
+      } catch {
+        note("\(change.name) at packet \(change.packet): \(error)")
+        return gate.open(until: .max)
+      }
+    }
+  }
+
+  func note(_ text: String) { defects.withLock { $0.append(text) } }
+
+  var isStopped: Bool { isStopping.load(ordering: .acquiring) }
+
+  /// False: it did not come true in time, or the run is being stopped.
+  func wait(forEver: Bool = false, until condition: () -> Bool) -> Bool {
+    let started = clock.now()
+    while !condition() {
+      if isStopping.load(ordering: .acquiring) { return false }
+      if !forEver, Double(clock.now() &- started) > Self.patience * 1e9 { return false }
+      cd_sleep_us(20)
+    }
+    return true
+  }
+
+  func onLcore(pair: Int, host: Int, _ body: @escaping () -> Void) {
+    pipeline.loops[pipeline.lcore(ofPair: pair, host: host)].orders.give(body)
+  }
+  func onStampers(_ body: @escaping () -> Void) {
+    pipeline.loops[pipeline.placement.stampers].orders.give(body)
+  }
+
+  /// A copy of the latencies counted so far, for `LatencyHistogram.longest(from:to:)`.
+  func latencies() -> [UInt64] {
+    let egress = pipeline.egress
+    var counts: [UInt64] = []
+    pipeline.loops[pipeline.placement.egress].orders.give { counts = egress.pointee.latency.copy() }
+    return counts
+  }
+}
+
+/// A step of a planned change that did not succeed.
+struct ChangeStepError: Error, CustomStringConvertible {
+  var text: String
+  var description: String { text }
+}
