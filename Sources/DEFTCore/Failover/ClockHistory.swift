@@ -19,7 +19,7 @@ struct ClockHistory: ~Copyable {
   private var next: UInt64 = 1
 
   init(configuration: ReplicationConfiguration, memory: TableMemory) {
-    let longest = configuration.batch + configuration.pending
+    let longest = configuration.batchFlows
     let usual = configuration.window * configuration.batch + configuration.stateClockPackets
     var capacity = 1
     while capacity < 2 * max(longest, usual) { capacity *= 2 }

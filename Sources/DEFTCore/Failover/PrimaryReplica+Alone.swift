@@ -95,6 +95,7 @@ extension PrimaryReplica where Log: ~Copyable {
   public mutating func stepDown() {
     guard !isSteppedDown else { return }
     isSteppedDown = true
+    releasesUnvoted = false
     voted = released
     clocksTaken = clocksSent
     freeable = freed

@@ -43,6 +43,7 @@ extension PrimaryReplica where Log: ~Copyable {
   /// One step of the snapshot: at most `snapshotChunk` flows of the sweep, and what is due after it. To be called in every
   /// poll while `isSyncing`. True if the secondary has something to read.
   public mutating func continueSync(now: UInt64) -> Bool {
+    guard !isSteppedDown else { return false }
     if standing == .syncing, isFull { relieve() }
     switch snapshot.phase {
     case .idle, .ended, .voting, .done: return false
@@ -112,7 +113,7 @@ extension PrimaryReplica where Log: ~Copyable {
     updateRoomLimit()
   }
 
-  private mutating func stageBase(_ index: Int) {
+  mutating func stageBase(_ index: Int) {
     guard snapshot.markBased(index) else { return }
     let flow = flows[index]
     // A flow that begins in this epoch begins at the secondary as it does here (R16).

@@ -54,6 +54,9 @@ extension PrimaryReplica where Log: ~Copyable {
     backlog = TakeoverBacklog(copies: held, mask: mask, head: head, tail: tail, votedNext: votedNext)
     self.inheritedLosses = inheritedLosses
     inheritedLossCount = inheritedCount
+    for index in 0..<secondary.repair.repairedCount { repair.repaired[index] = secondary.repair.repaired[index] }
+    repair.repairedCount = secondary.repair.repairedCount
+    if repair.repairedCount > 0 { repair.next = 0 }
     applyPolicy()
   }
 
@@ -119,14 +122,14 @@ extension PrimaryReplica where Log: ~Copyable {
 
   /// False: there is nothing (more) to do now.
   private mutating func endPass(now: UInt64) -> Bool {
-    let isStuck = backlog.passStart == tail
+    let isStuck = backlog.passStart == progress
     switch backlog.phase {
     case .voted:
-      backlog.beginPass(at: tail)
+      backlog.beginPass(at: progress)
       // Copies that found no room in the pendingList need another pass.
       guard !backlog.holdsVoted(flows.layout) else {
         skipInheritedLosses(now: now)
-        return !isStuck || tail != backlog.passStart
+        return !isStuck || progress != backlog.passStart
       }
       // What comes behind a loss waits for it in the pendingList, and was voted for too.
       skipInheritedLosses(now: now)
@@ -139,16 +142,19 @@ extension PrimaryReplica where Log: ~Copyable {
       return true
     case .stragglers:
       guard backlog.count > 0, !isStuck else { return false }
-      backlog.beginPass(at: tail)
+      backlog.beginPass(at: progress)
       return true
     }
   }
+
+  /// Grows with all that can bring the turn of a copy: a packet processed, and a loss skipped.
+  private var progress: UInt64 { tail &+ repair.lostDeclared }
 
   /// Skips the losses that flows have come to; the others wait until they do. Everything below them was voted for, so it
   /// is among the copies: the input waits meanwhile, or it could bring what is bound lost.
   private mutating func skipInheritedLosses(now: UInt64) {
     guard inheritedLossCount > 0 else { return }
-    roomLimit = .max
+    roomLimit = baseRoom
     defer { updateRoomLimit() }
     var kept = 0
     for index in 0..<inheritedLossCount {

@@ -28,7 +28,8 @@ extension SecondaryReplica {
     }
   }
 
-  /// Calls `body` with every copy held, in order of arrival, and with what is kept of groups that are not open. Before a takeover the caller adds a reference to each.
+  /// Calls `body` with every copy held, in order of arrival, with what is kept of groups that are not open, and with what gap
+  /// repair has brought and waits for room. Before a takeover the caller adds a reference to each.
   public func forEachHeld(_ body: (Packet) -> Void) {
     var position = heldHead
     while position != heldTail {
@@ -36,6 +37,7 @@ extension SecondaryReplica {
       position += 1
     }
     gate.forEach(body)
+    for index in 0..<repair.repairedCount { body(repair.repaired[index]) }
   }
 
   /// Of a secondary that is dead or was dismissed: takes out up to `capacity` copies; the caller gives up the secondary's

@@ -51,7 +51,8 @@ extension SecondaryReplica {
       while flow.pointee.pending != 0 { _ = pending.removeFirst(&flow.pointee.pending) }
       flow.pointee = FlowState(beginning: entry.flowID, initialState)
     }
-    if flow.pointee.next.isSeriallyBefore(entry.next) {
+    // Nothing is here in order: then `next` is no counter that the entry's could be compared with (R18).
+    if flow.pointee.next == Stamp.firstCounter || flow.pointee.next.isSeriallyBefore(entry.next) {
       flow.pointee.next = entry.next
       while flow.pointee.pending != 0, pending.firstCounter(flow.pointee.pending).isSeriallyBefore(entry.next) {
         _ = pending.removeFirst(&flow.pointee.pending)

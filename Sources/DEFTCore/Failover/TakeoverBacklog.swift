@@ -23,7 +23,7 @@ struct TakeoverBacklog<State: BitwiseCopyable & Sendable, Storage: PacketStorage
   /// Per flow: `next` of the last voted packet clock. Only of flows that have copies here.
   private(set) var votedNext: UnsafeMutablePointer<UInt32>?
   var phase = Phase.stragglers
-  /// The primary's `tail` at the beginning of this pass: without progress since, another pass would find nothing new.
+  /// How far the primary was at the beginning of this pass: without progress since, another would find nothing new.
   private(set) var passStart = UInt64.max
 
   init() {}
@@ -75,6 +75,21 @@ struct TakeoverBacklog<State: BitwiseCopyable & Sendable, Storage: PacketStorage
   func holdsVoted(_ layout: FlowIDLayout) -> Bool {
     for position in scan..<tail where isVoted(copies.unsafelyUnwrapped[Int(position & mask)], layout) { return true }
     return false
+  }
+
+  /// Counter of the flow's first copy here in `range`; the range's end if there is none.
+  func firstCounter(in range: PacketRange) -> UInt32 {
+    var first = range.end
+    func look(_ positions: Range<UInt64>) {
+      for position in positions {
+        let copy = copies.unsafelyUnwrapped[Int(position & mask)]
+        guard range.contains(copy.flowID, copy.counter), copy.counter.isSeriallyBefore(first) else { continue }
+        first = copy.counter
+      }
+    }
+    look(head..<kept)
+    look(scan..<tail)
+    return first
   }
 
   func isVoted(_ copy: Copy, _ layout: FlowIDLayout) -> Bool {

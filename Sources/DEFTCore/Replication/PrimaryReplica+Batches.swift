@@ -19,6 +19,7 @@ extension PrimaryReplica where Log: ~Copyable {
 
   @usableFromInline
   mutating func closeBatch(now: UInt64) -> Bool {
+    guard !isSteppedDown else { return false }
     guard standing != .none else {
       closeAlone(now: now)
       return false
@@ -81,9 +82,8 @@ extension PrimaryReplica where Log: ~Copyable {
   /// one that was due at the close found no room in its log, or came too early).
   @usableFromInline
   mutating func takeStateClockIfDue(inputIsDry: Bool, now: UInt64) -> Bool {
-    guard configuration.isReplicated, clockedTail != tail || repair.lostClocked != repair.lostDeclared else {
-      return false
-    }
+    guard configuration.isReplicated, clockedTail != tail || repair.lostClocked != repair.lostDeclared, !isSteppedDown
+    else { return false }
     let isQuiet =
       inputIsDry
       && (now &- clockedTime >= configuration.stateClockInterval || configuration.stateClockPackets == 1)

@@ -243,11 +243,11 @@ extension PrimaryReplica where Log: ~Copyable {
     guard gap.pointee.isReported || now &- gap.pointee.since >= configuration.gapTimeout,
       inputIsDry || counters.received &- gap.pointee.mark >= UInt64(configuration.inputCapacity)
     else { return }
-    guard standing != .none else { return declareLost(flow, flowID, upTo: upTo, now: now) }
+    guard standing != .none else { return declareUnheld(flow, flowID, next: next, upTo: upTo, now: now) }
     if gap.pointee.answers >= 2 {
       let missingUpTo = gap.pointee.missingUpTo
       let end = missingUpTo.isSeriallyBefore(upTo) ? missingUpTo : upTo
-      return declareLost(flow, flowID, upTo: end, now: now)
+      return declareUnheld(flow, flowID, next: next, upTo: end, now: now)
     }
     guard repair.pacing.mayAsk(now: now, gapTimeout: configuration.gapTimeout),
       gap.pointee.asks == 0 || now &- gap.pointee.asked >= configuration.gapTimeout
@@ -267,6 +267,16 @@ extension PrimaryReplica where Log: ~Copyable {
     gap.pointee.noteAsked(now: now)
   }
 
+  /// Copies taken over that found no room in the pendingList are here, although nothing shows them.
+  private mutating func declareUnheld(
+    _ flow: UnsafeMutablePointer<FlowState<Function.State>>, _ flowID: UInt32, next: UInt32, upTo: UInt32, now: UInt64
+  ) {
+    let range = PacketRange(flowID: flowID, from: next, end: upTo)
+    let end = backlog.count == 0 ? upTo : backlog.firstCounter(in: range)
+    guard end != next else { return }
+    declareLost(flow, flowID, upTo: end, now: now)
+  }
+
   /// R5: the flow goes on at `end`; the open batch's prepare says so. Waits for the next scan if there is no room.
   private mutating func declareLost(
     _ flow: UnsafeMutablePointer<FlowState<Function.State>>, _ flowID: UInt32, upTo end: UInt32, now: UInt64
@@ -279,6 +289,10 @@ extension PrimaryReplica where Log: ~Copyable {
     guard room > 0, repair.mayDeclare else {
       counters.repair.noRoom &+= 1
       return
+    }
+    if copiesBeforeWrite {
+      stageBase(flows.layout.index(flowID))
+      updateRoomLimit()
     }
     if flow.pointee.flowID != flowID { begin(flowID, flow) }
     if openCount == 0 && repair.lostCount == 0 { batchOpened = now }
