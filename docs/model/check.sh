@@ -26,7 +26,11 @@ egress-both|egress|holds|3 packets, egress and primary fail, lossy way; policy: 
 egress-both-discard|egress|holds|the same, policy: discard|-DN=3 -DEGRESS_FAILURES=1 -DCRASHES=1 -DLOSSES=1 -DDISCARD
 reconnection-cuts|reconnection|holds|connection cut twice|-DCUTS=2
 reconnection-restart|reconnection|holds|cut twice; secondary restarted empty under a new epoch|-DCUTS=2 -DRESTARTS=1
-migration|migration|holds|one flow moved, crash of the old primary, a copy destroyed|
+migration|migration|holds|one flow moved; any node crashes, two copies destroyed|-DCRASHES=1 -DLOSSES=2
+migration-undo|migration|holds|one flow moved or not; a node of each pair crashes, given up once|-DCRASHES=2 -DUNDOS=1
+migration-back|migration|holds|A to B and back; any node crashes|-DMOVES=2 -DCRASHES=1
+migration-onward|migration|holds|A to B to C, back to back; any node crashes|-DPAIRS=3 -DMOVES=2 -DCRASHES=1
+migration-crossing|migration|holds|one flow from A to B, one from B to A; any node crashes|-DFLOWS=2 -DN=1 -DCRASHES=1
 R1|takeover|caught|egress takes whatever is above the last it let out|-DNO_R1_CHAIN -DCRASHES=1 -DLOSSES=1
 R1-egress|egress|caught|the same, with the ledger|-DNO_R1_CHAIN -DCRASHES=1 -DLOSSES=1
 R2-commit|takeover|caught|commit before egress has acknowledged|-DNO_R2_ACKNOWLEDGEMENT -DCRASHES=1 -DLOSSES=1
@@ -40,7 +44,7 @@ R5|takeover|caught|a voted lost-set does not bind the voter|-DNO_R5_BINDING -DSU
 R6|takeover|caught|the secondary goes on voting after its promise|-DNO_R6_PROMISE -DSUSPICIONS=1 -DLOSSES=1
 R7|takeover|caught|the primary releases unprotected without the map|-DNO_R7_MAP -DCRASHES=1 -DLOSSES=1
 R8|takeover|caught|an old primary does not forward|-DNO_R8_FORWARD -DSUSPICIONS=1 -DLOSSES=1
-R8-migration|migration|caught|the same after a migration|-DNO_R8_FORWARD
+R8-migration|migration|caught|the same after a migration|-DNO_R8_FORWARD -DLOSSES=1
 R9-in-sync|takeover|caught|a syncing secondary is promoted|-DNO_R9_IN_SYNC -DN=2 -DDROP=0 -DNODES=3 -DCRASHES=2
 R9-rule-change|takeover|caught|in sync before what was stamped before the rule change is covered|-DNO_R9_RULE_CHANGE -DN=2 -DDROP=0 -DNODES=3 -DCRASHES=2
 R9-in-sync-snapshot|newsecondary|caught|a syncing secondary is promoted|-DNO_R9_IN_SYNC -DCRASHES=1
@@ -49,10 +53,23 @@ R9-acknowledged|newsecondary|caught|baseEnd before egress has what was processed
 R9-voted|newsecondary|caught|in sync before every prepare in front of baseEnd is voted|-DNO_R9_VOTED -DCRASHES=1
 R9-copy-before-write|newsecondary|caught|a base entry is written after its flow was touched|-DNO_COPY_BEFORE_WRITE -DCRASHES=1
 R10|takeover|caught|the primary does not keep what the NF dropped|-DNO_R10_ORIGINALS -DCRASHES=1 -DLOSSES=1
-R11-inert|migration|caught|B works before the map names it|-DNO_R11_INERT
-R11-compare-and-set|migration|caught|the map is set without comparing|-DNO_R11_COMPARE_AND_SET
-R11-ask|migration|caught|B declares lost without asking A and A'|-DNO_R11_ASK
-R11-secondary-forwards|migration|caught|A' does not forward|-DNO_R11_A2_FORWARDS
+R11-freeze|migration|caught|A goes on while the state moves|-DNO_FREEZE
+R11-drain|migration|caught|the state moves before A's packets are out|-DNO_DRAIN
+R11-drain-acknowledged|migration|caught|released is taken for out|-DNO_DRAIN_ACKNOWLEDGED -DCRASHES=1
+R11-inert|migration|caught|B works, and the rule changes, before the map names it|-DNO_R11_INERT
+R11-target-secondary|migration|caught|the map is set before B' has the state|-DNO_R11_TARGET_SECONDARY -DCRASHES=1
+R11-version|migration|caught|the map is set without comparing the flow's version|-DNO_CAS_VERSION -DUNDOS=1
+R11-source-epoch|migration|caught|the same, the epoch of A's pair|-DNO_CAS_SOURCE -DCRASHES=1
+R11-target-epoch|migration|caught|the same, the epoch of B's pair|-DNO_CAS_TARGET -DCRASHES=1
+R11-undo|migration|caught|A thaws while the proposal may still be accepted|-DNO_UNDO_VERSION -DUNDOS=1
+R11-owner|migration|caught|A' takes over what was moved|-DNO_OWNER_AT_TAKEOVER -DCRASHES=1
+R11-ask|migration|caught|B declares lost before A and A' have drained|-DNO_ASK
+R11-ask-secondary|migration|caught|B waits for A only|-DNO_ASK_SECONDARY -DLOSSES=1
+R11-ask-drained|migration|caught|"I hold nothing" counts before the rule has changed|-DNO_ASK_DRAINED
+R11-settled|migration|caught|B moves on to C before A and A' have drained|-DNO_SETTLED -DPAIRS=3 -DMOVES=2
+R11-secondary-forwards|migration|caught|A' does not forward|-DNO_R11_A2_FORWARDS -DLOSSES=1
+R11-forward-both|migration|caught|A and A' forward to B only, and forget|-DNO_FORWARD_BOTH -DCRASHES=1
+R11-keep|migration|caught|A and A' forget what they forwarded|-DNO_KEEP -DCRASHES=1 -DLOSSES=2
 R12-clock|egress|caught|the new egress is not told the acknowledged clock|-DNO_R12_CLOCK -DEGRESS_FAILURES=1 -DLOSSES=1
 R12-clock-first|egress|caught|the new egress lets out before it is told|-DNO_R12_CLOCK_FIRST -DEGRESS_FAILURES=1 -DLOSSES=1
 R12-fence|egress|caught|an acknowledgement of the old egress counts after that|-DNO_R12_FENCE -DEGRESS_FAILURES=1 -DLOSSES=1
@@ -79,15 +96,18 @@ occurs-group-lost|newsecondary|occurs|the primary dies before the secondary is i
 occurs-twice|egress|occurs|an ambiguous packet leaves by both egresses|-DOCCURS_TWICE -DN=3 -DEGRESS_FAILURES=1 -DCRASHES=1 -DLOSSES=1
 occurs-unambiguous|egress|occurs|egress is replaced with nothing ambiguous|-DOCCURS_UNAMBIGUOUS -DEGRESS_FAILURES=1 -DLOSSES=1
 occurs-second-epoch|reconnection|occurs|the second epoch commits everything after one packet of the first|-DOCCURS_SECOND_EPOCH -DRESTARTS=1 -DCUTS=2
-occurs-moved|migration|occurs|moved, then A crashes|-DOCCURS_MOVED
-occurs-undone|migration|occurs|state moved, A crashes, A' owns the flow|-DOCCURS_UNDONE
+occurs-moved|migration|occurs|moved there and back, packets after that|-DOCCURS_MOVED -DMOVES=2
+occurs-undone|migration|occurs|a move is begun, A crashes, A' goes on|-DOCCURS_UNDONE -DCRASHES=1
+occurs-given-up|migration|occurs|a move is given up, A goes on|-DOCCURS_UNDONE -DUNDOS=1
+occurs-target-fails|migration|occurs|moved, B crashes, B' goes on|-DOCCURS_TARGET_FAILS -DCRASHES=1
+occurs-crossing|migration|occurs|both flows moved, packets of both after that|-DOCCURS_MOVED -DFLOWS=2 -DN=1
 ends-takeover|takeover|ends|2 packets, third node, crash|-DN=2 -DDROP=0 -DNODES=3 -DCRASHES=1
 ends-takeover-loss|takeover|ends|2 packets, crash, suspicion, loss|-DN=2 -DDROP=1 -DCRASHES=1 -DSUSPICIONS=1 -DLOSSES=1
 ends-flows|flows|ends|crash|-DCRASHES=1
 ends-newsecondary|newsecondary|ends|3 packets, both crash|-DN=3 -DCRASHES=1 -DCRASHES_C=1
 ends-egress|egress|ends|3 packets, egress and primary fail, lossy way|-DN=3 -DEGRESS_FAILURES=1 -DCRASHES=1 -DLOSSES=1
 ends-reconnection|reconnection|ends|cut, restart|-DCUTS=1 -DRESTARTS=1
-ends-migration|migration|ends|crash, loss|
+ends-migration|migration|ends|crash, loss, given up|-DCRASHES=1 -DLOSSES=1 -DUNDOS=1
 END
 }
 

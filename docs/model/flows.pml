@@ -88,9 +88,11 @@ proctype Primary() { do
         toEgress[F(0,1)]=toEgress[F(0,1)]|PASSED(UPTO(clock[T(released,1)])&~UPTO(clock[T(released-1,1)])) }
    :: d_step { !dead && committed<released && ACKNOWLEDGED(committed+1) -> committed++;
         commitState[T(committed,0)]=COMMIT_STATE(committed,0); commitState[T(committed,1)]=COMMIT_STATE(committed,1) }
-   /* the secondary asked for what a prepare covers and it has not got */
-   :: d_step { !dead && !taken && voted<prepared && (MISSING(voted+1,0)|MISSING(voted+1,1))!=0 ->
-        copies[F(1,0)]=copies[F(1,0)]|MISSING(voted+1,0); copies[F(1,1)]=copies[F(1,1)]|MISSING(voted+1,1) }
+#if LOSSES>0
+   /* the secondary asked for what a prepare covers and it will not get */
+   :: d_step { !dead && !taken && voted<prepared && ((MISSING(voted+1,0)&destroyed[0])|(MISSING(voted+1,1)&destroyed[1]))!=0 ->
+        copies[F(1,0)]=copies[F(1,0)]|(MISSING(voted+1,0)&destroyed[0]); copies[F(1,1)]=copies[F(1,1)]|(MISSING(voted+1,1)&destroyed[1]) }
+#endif
    /* suspected and alive: forwards what it still gets (R8) */
    :: d_step { !dead && taken && ((copies[F(0,0)]&~copies[F(1,0)]&~UPTO(next[F(1,0)]-1))|(copies[F(0,1)]&~copies[F(1,1)]&~UPTO(next[F(1,1)]-1)))!=0 ->
         copies[F(1,0)]=copies[F(1,0)]|(copies[F(0,0)]&~UPTO(next[F(1,0)]-1)); copies[F(1,1)]=copies[F(1,1)]|(copies[F(0,1)]&~UPTO(next[F(1,1)]-1)) }
@@ -108,7 +110,9 @@ od }
 proctype Ways() { do
    ARRIVES(0,0) ARRIVES(0,1) ARRIVES(1,0) ARRIVES(1,1)
    LEAVES(0,0,1) LEAVES(0,0,2) LEAVES(0,1,1) LEAVES(0,1,2) LEAVES(1,0,1) LEAVES(1,0,2) LEAVES(1,1,1) LEAVES(1,1,2)
+#if LOSSES>0
    DESTROYED(0,1) DESTROYED(0,2) DESTROYED(1,1) DESTROYED(1,2)
+#endif
    :: d_step { dead && (toEgress[0]|toEgress[1])!=0 -> toEgress[0]=0; toEgress[1]=0 }     /* in the dead host's transmit ring */
 od }
 #define STAMP(f) :: d_step { stamped[f]<N -> stamped[f]++; way[F(1,f)]=way[F(1,f)]|BIT(stamped[f]); if :: !switched -> way[F(0,f)]=way[F(0,f)]|BIT(stamped[f]) :: else fi }
