@@ -81,6 +81,7 @@ extension PrimaryReplica where Log: ~Copyable {
       clock += 1
     }
     repair.forgetLost()
+    repair.forgetSecondary()
     closedBatch = 0
     votedBatch = 0
     votedEnd = voted

@@ -59,6 +59,16 @@ struct GapTable: ~Copyable {
     return nil
   }
 
+  /// The other replica is another one now: what the last one has reported or answered says nothing about what this one
+  /// holds. What only it knew of, and nothing here shows, is not a gap any more.
+  mutating func forgetOther() {
+    for index in 0..<capacity {
+      let gap = gaps + index
+      if gap.pointee.isReported { gap.pointee.flowID = 0 }
+      (gap.pointee.asks, gap.pointee.answers, gap.pointee.isAnswered) = (0, 0, false)
+    }
+  }
+
   /// The entry at a place, if it is live.
   func live(at index: Int) -> UnsafeMutablePointer<Gap>? { isLive(gaps + index) ? gaps + index : nil }
 

@@ -61,6 +61,13 @@ struct PrimaryRepair: ~Copyable {
     lostCount = 0
   }
 
+  /// The secondary is gone, or another one: so are its reports, its answers, and what it wanted.
+  mutating func forgetSecondary() {
+    gaps.forgetOther()
+    wanted.removeAll()
+    hasReports = false
+  }
+
   /// Nobody has to be told.
   mutating func forgetLost() {
     pacing = RepairPacing()

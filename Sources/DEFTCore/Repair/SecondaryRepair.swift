@@ -15,6 +15,7 @@ struct SecondaryRepair: ~Copyable {
   /// What is to be sent of it: the first packets of each range, which it can use first, and no more than it has room for.
   private(set) var serving: RangeList
   private var servingCount = 0
+  var deniesFirst = false
   var asking: RangeList
   var denied: RangeList
   let repaired: UnsafeMutablePointer<Packet>

@@ -17,6 +17,8 @@ extension PrimaryReplica where Log: ~Copyable {
   /// `repairGaps` wants to be called when this time has come; to be compared at every poll.
   @inlinable @inline(__always)
   public var nextRepair: UInt64 { repair.next }
+  /// Packets that gap repair has brought and that wait for room.
+  public var repairedWaiting: Int { repair.repairedCount }
   /// Packets declared lost that no prepare names yet.
   public var undeclaredLosses: Int { repair.lostCount }
   /// By `undeclaredLosses`.

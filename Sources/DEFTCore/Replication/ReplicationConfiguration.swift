@@ -102,6 +102,18 @@ public struct ReplicationConfiguration: Sendable, Equatable {
   public var longestPrepare: Int {
     ControlMessageHeader.byteCount + batchFlows * ClockEntry.byteCount + lostRanges * PacketRange.byteCount
   }
+  /// Copies that a secondary ever holds: gap repair may exceed `held` by what the primary's output buffer has.
+  public var longestHold: Int { held + retained }
+  /// Room in its table for them; a power of two.
+  public var holdCapacity: Int {
+    var capacity = held
+    while capacity < longestHold { capacity *= 2 }
+    return capacity
+  }
+  /// Packets that stamping must leave free in a pool, for each pair whose replicas take packets from it: what gap repair
+  /// brings needs room when everything else waits for it. A secondary lacks at most what the primary's output buffer holds,
+  /// and a primary at most what goes there or into its pendingList.
+  public var repairReserve: Int { retained + pending }
   /// Gap repair looks for gaps so often, ns.
   public var scanInterval: UInt64 { gapTimeout / 2 }
 }

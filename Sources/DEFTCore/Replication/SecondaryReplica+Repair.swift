@@ -20,6 +20,8 @@ extension SecondaryReplica {
   /// `repairGaps` wants to be called when this time has come; to be compared at every poll.
   @inlinable @inline(__always)
   public var nextRepair: UInt64 { repair.next }
+  /// Packets that gap repair has brought and that wait for room.
+  public var repairedWaiting: Int { repair.repairedCount }
 
   /// As `PrimaryReplica.repairGaps`; `log` goes to the primary, and the caller gives up the secondary's reference of what
   /// is in `unwanted`. `inputIsDry`: nothing was taken from the input buffer, be it empty or the hold full.
@@ -29,9 +31,12 @@ extension SecondaryReplica {
     var outcome = RepairOutcome()
     outcome.unwanted = holdRepaired(unwanted)
     if repair.wanted.count > 0 {
+      // What the log has no room for is forgotten, and asked for again: each kind of answer goes first every other time.
+      repair.deniesFirst.toggle()
+      let isDenied = repair.deniesFirst && denyUnheld(inputIsDry: inputIsDry, into: &log)
       let isSent = sendWanted(into: &log)
-      let isDenied = denyUnheld(inputIsDry: inputIsDry, into: &log)
-      outcome.hasMail = isSent || isDenied
+      let isDeniedNow = !repair.deniesFirst && denyUnheld(inputIsDry: inputIsDry, into: &log)
+      outcome.hasMail = isDenied || isSent || isDeniedNow
     }
     if configuration.gapTimeout > 0, now >= repair.nextScan {
       repair.nextScan = now + configuration.scanInterval
@@ -89,7 +94,7 @@ extension SecondaryReplica {
   }
 
   private mutating func holdRepaired(_ unwanted: UnsafeMutablePointer<Packet>) -> Int {
-    let count = min(repair.repairedCount, room)
+    let count = min(repair.repairedCount, configuration.longestHold - heldCount)
     guard count > 0 else { return 0 }
     let repaired = repair.repaired
     let unwantedCount = hold(repaired, count: count, unwanted: unwanted)
@@ -116,25 +121,30 @@ extension SecondaryReplica {
 
   // MARK: for the primary
 
-  /// R10: copies of what the primary lacks.
+  /// R10: copies of what the primary lacks. First the first of each range, which lets a flow go on: the others may find no
+  /// room in the log, or in the primary's pendingList.
   private mutating func sendWanted<Out: MessageLog & ~Copyable>(into log: inout Out) -> Bool {
     guard repair.serving.count > 0 else { return false }
-    let messages = configuration.messages(repair.asked)
     let before = counters.repair.sent
+    // The primary has what was sent, and asks again for the rest only.
+    if !sendWanted(first: true, into: &log) || !sendWanted(first: false, into: &log) { counters.repair.logFull &+= 1 }
+    repair.served()
+    return counters.repair.sent != before
+  }
+
+  private mutating func sendWanted<Out: MessageLog & ~Copyable>(first: Bool, into log: inout Out) -> Bool {
+    let messages = configuration.messages(repair.asked)
     var position = heldHead
     while position != heldTail {
       let copy = held[Int(position & heldMask)]
       position &+= 1
-      guard repair.serving.index(copy.flowID, copy.counter) != nil else { continue }
-      guard messages.send(copy.packet, in: Storage.self, into: &log) else {
-        // The primary has what was sent, and asks again for the rest only.
-        counters.repair.logFull &+= 1
-        break
-      }
+      guard let index = repair.serving.index(copy.flowID, copy.counter),
+        (repair.serving[index].from == copy.counter) == first
+      else { continue }
+      guard messages.send(copy.packet, in: Storage.self, into: &log) else { return false }
       counters.repair.sent &+= 1
     }
-    repair.served()
-    return counters.repair.sent != before
+    return true
   }
 
   /// Says of what was asked for that it is not here, once nothing that came before the question can be in the input buffer.

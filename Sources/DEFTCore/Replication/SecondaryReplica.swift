@@ -33,8 +33,10 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
       counter = packet.pointee.counter
     }
   }
-  /// Copies, in order of arrival.
+  /// Copies, in order of arrival. What comes in leaves room for what gap repair brings: a vote may wait for that, and
+  /// everything else for the vote.
   @usableFromInline let held: UnsafeMutablePointer<Copy>
+  @usableFromInline let heldMask: UInt64
   @usableFromInline var heldHead: UInt64 = 0
   @usableFromInline var heldTail: UInt64 = 0
   /// False until a state clock came that may cover the oldest copy.
@@ -86,7 +88,8 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
       memory(count * MemoryLayout<T>.stride).bindMemory(to: type, capacity: count)
     }
     appliedNext = table(layout.indexCount, UInt32.self)
-    held = table(configuration.held, Copy.self)
+    held = table(configuration.holdCapacity, Copy.self)
+    heldMask = UInt64(configuration.holdCapacity - 1)
     lost = LostRanges(capacity: configuration.lostRanges, memory: memory)
     repair = SecondaryRepair(configuration, memory: memory)
     gate = GroupGate(groups: configuration.flowGroups, capacity: configuration.held, memory: memory)
@@ -101,14 +104,12 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
     clocks = ClockHistory(configuration: configuration, memory: memory)
   }
 
-  @inlinable @inline(__always)
-  var heldMask: UInt64 { UInt64(configuration.held - 1) }
   /// Copies held.
   @inlinable @inline(__always)
   public var heldCount: Int { Int(heldTail - heldHead) }
   /// How many copies may come in now.
   @inlinable @inline(__always)
-  public var room: Int { configuration.held - heldCount - gate.count }
+  public var room: Int { max(0, configuration.held - heldCount - gate.count) }
   public var pendingCount: Int { pending.count }
 
   // MARK: copies
@@ -153,6 +154,7 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
   @usableFromInline
   mutating func order(_ packet: Packet, _ flow: UnsafeMutablePointer<FlowState<State>>) -> Bool {
     let flowID = packet.pointee.flowID
+    let (before, appliedBefore) = (flow.pointee, appliedNext[flows.layout.index(flowID)])
     if flow.pointee.flowID != flowID {
       guard mayBegin(flowID, flow) else {
         counters.staleGeneration &+= 1
@@ -165,6 +167,7 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
     guard ahead >= 0 else { return isLateButHeld(packet) }
     guard ahead < counterWindow else {
       counters.outsideWindow &+= 1
+      restore(flow, before, appliedBefore)
       return false
     }
     if ahead == 0 {
@@ -181,8 +184,18 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
       counters.duplicates &+= 1
     case .full:
       counters.pendingFull &+= 1
+      restore(flow, before, appliedBefore)
     }
     return false
+  }
+
+  /// A packet that is not kept begins no flow.
+  private func restore(
+    _ flow: UnsafeMutablePointer<FlowState<State>>, _ before: FlowState<State>, _ appliedBefore: UInt32
+  ) {
+    guard before.flowID != flow.pointee.flowID else { return }
+    appliedNext[flows.layout.index(flow.pointee.flowID)] = appliedBefore
+    flow.pointee = before
   }
 
   func mayBegin(_ flowID: UInt32, _ flow: UnsafeMutablePointer<FlowState<State>>) -> Bool {
@@ -397,25 +410,5 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
     let index = flows.layout.index(copy.flowID)
     // Another generation in the entry is a later one: the close of this copy's was committed.
     return copy.counter.isSeriallyBefore(appliedNext[index]) || flows[index].pointee.flowID != copy.flowID
-  }
-
-  // MARK: inspection
-
-  /// Nothing is held, awaited or unvoted.
-  public var isQuiescent: Bool {
-    heldHead == heldTail && pending.count == 0 && gate.count == 0 && votedBatch == preparedBatch
-  }
-
-  /// As `PrimaryReplica.digest`, of what the state clocks said.
-  public func digest() -> (digest: UInt64, flows: Int) {
-    var sum: UInt64 = 0
-    var count = 0
-    for index in 0..<flows.layout.indexCount {
-      let flow = flows[index]
-      guard flow.pointee.flowID != 0, gate.standing(flow.pointee.flowID) != .staged else { continue }
-      count += 1
-      sum &+= flow.pointee.digest(next: appliedNext[index])
-    }
-    return (sum, count)
   }
 }

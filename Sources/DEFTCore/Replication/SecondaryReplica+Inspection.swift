@@ -1,0 +1,22 @@
+import DEFTWire
+
+// What tests and reports look at.
+extension SecondaryReplica {
+  /// Nothing is held, awaited or unvoted.
+  public var isQuiescent: Bool {
+    heldHead == heldTail && pending.count == 0 && gate.count == 0 && votedBatch == preparedBatch
+  }
+
+  /// As `PrimaryReplica.digest`, of what the state clocks said.
+  public func digest() -> (digest: UInt64, flows: Int) {
+    var sum: UInt64 = 0
+    var count = 0
+    for index in 0..<flows.layout.indexCount {
+      let flow = flows[index]
+      guard flow.pointee.flowID != 0, gate.standing(flow.pointee.flowID) != .staged else { continue }
+      count += 1
+      sum &+= flow.pointee.digest(next: appliedNext[index])
+    }
+    return (sum, count)
+  }
+}
