@@ -46,7 +46,11 @@ extension PrimaryReplica where Log: ~Copyable {
     guard !isSteppedDown else { return false }
     if standing == .syncing, isFull { relieve() }
     switch snapshot.phase {
-    case .idle, .ended, .voting, .done: return false
+    case .idle, .voting, .done: return false
+    case .ended:
+      guard snapshot.isEndDue, sendBase(count: 0, kind: .baseEnd, isRepeated: true) else { return false }
+      snapshot.isEndDue = false
+      return true
     case .sweeping:
       sweepBases()
       let sent = flushBases()
@@ -69,8 +73,8 @@ extension PrimaryReplica where Log: ~Copyable {
   }
 
   /// `hold` keeps everything until the secondary is in sync, and that needs everything from before the rule change to be
-  /// processed, which may be more than the output buffer has room for. Then, and only then, what the syncing secondary has
-  /// voted for goes: it holds those packets and their flows' states, so nothing is released that only this replica knows.
+  /// processed, which may be more than the output buffer, or the table of losses, has room for. Then, and only then, what the
+  /// syncing secondary has voted for goes: it holds those packets and their flows' states, so nothing is released that only this replica knows.
   /// Counted.
   private mutating func relieve() {
     guard votedEnd > voted else { return }
@@ -78,11 +82,11 @@ extension PrimaryReplica where Log: ~Copyable {
     voted = votedEnd
   }
 
-  /// Nothing can be processed before something is released, acknowledged and freed.
+  /// Nothing can be processed, or no loss declared, before something is released, acknowledged and freed.
   private var isFull: Bool {
     let left = configuration.retained - Int(tail - freed)
     return max(left - pending.count, left > configuration.pendingPerFlow ? 1 : 0) <= 0
-      || clockFlowCount >= configuration.stateClockFlows
+      || clockFlowCount >= configuration.stateClockFlows || !repair.mayDeclare
   }
 
   /// A snapshot is under way.
@@ -150,15 +154,15 @@ extension PrimaryReplica where Log: ~Copyable {
     return snapshot.stagedCount == 0
   }
 
-  private mutating func sendBase(count: Int, kind: ControlMessageHeader.Kind) -> Bool {
+  private mutating func sendBase(count: Int, kind: ControlMessageHeader.Kind, isRepeated: Bool = false) -> Bool {
     let length = ControlMessageHeader.byteCount + count * snapshot.entryBytes
     guard snapshot.sent - snapshot.applied < SnapshotState.capacity - 1, let message = prepares.reserve(length) else {
       counters.prepareLogFull &+= 1
       return false
     }
     ControlMessageHeader(
-      kind: kind, pair: configuration.pair, epoch: configuration.epoch, batch: snapshot.sent + 1, count: UInt32(count),
-      detail: UInt32(snapshot.entryBytes), length: length
+      kind: kind, pair: configuration.pair, epoch: configuration.epoch, batch: snapshot.sent + (isRepeated ? 0 : 1),
+      count: UInt32(count), detail: UInt32(snapshot.entryBytes), length: length
     ).write(to: message)
     if count > 0 {
       (message + ControlMessageHeader.byteCount).copyMemory(
@@ -168,7 +172,7 @@ extension PrimaryReplica where Log: ~Copyable {
     }
     let end = prepares.append(length)
     prepares.publish(through: end)
-    snapshot.note(end: end)
+    snapshot.note(end: end, isRepeated: isRepeated)
     return true
   }
 
@@ -179,7 +183,7 @@ extension PrimaryReplica where Log: ~Copyable {
       if standing != .inSync { counters.impossibleMessages &+= 1 }
       return
     }
-    if header.batch > snapshot.applied {
+    if header.batch >= snapshot.applied {
       snapshot.applied = header.batch
       prepares.trim(through: snapshot.end(of: header.batch))
     }

@@ -37,6 +37,8 @@ struct SnapshotState: ~Copyable {
   var isDrained = false
   /// Where `tail` was when nothing from before the rule change was pending any more.
   var drainedTail: UInt64?
+  /// `baseEnd` is to be sent once more, so that the secondary says again how far it is (R13).
+  var isEndDue = false
   /// Passed packets when the sync began: egress must have them before the snapshot counts.
   var passedBefore: UInt64 = 0
   /// End of what was released without a vote.
@@ -62,7 +64,7 @@ struct SnapshotState: ~Copyable {
   mutating func reset() {
     phase = .idle
     (sweepIndex, stagedHead, stagedTail, sent, applied) = (0, 0, 0, 0, 0)
-    (isDrained, drainedTail) = (false, nil)
+    (isDrained, drainedTail, isEndDue) = (false, nil, false)
   }
 
   /// True the first time.
@@ -82,8 +84,9 @@ struct SnapshotState: ~Copyable {
   var stagedCount: Int { stagedTail - stagedHead }
   var room: Int { stagedCapacity - stagedTail }
 
-  mutating func note(end: UInt64) {
-    sent += 1
+  /// A base message is in the log; `isRepeated`: the last one, once more.
+  mutating func note(end: UInt64, isRepeated: Bool) {
+    if !isRepeated { sent += 1 }
     ends[Int(sent % Self.capacity)] = end
   }
   func end(of message: UInt64) -> UInt64 { ends[Int(message % Self.capacity)] }

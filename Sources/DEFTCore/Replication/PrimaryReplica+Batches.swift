@@ -26,9 +26,10 @@ extension PrimaryReplica where Log: ~Copyable {
     }
     let lostBytes = repair.lostCount * PacketRange.byteCount
     let length = ControlMessageHeader.byteCount + batchFlowCount * ClockEntry.byteCount + lostBytes
+    let basesBefore = snapshot.sent
     guard flushBasesBeforePrepare(), let message = prepares.reserve(length) else {
       counters.prepareLogFull &+= 1
-      return false
+      return snapshot.sent != basesBefore
     }
     closedBatch &+= 1
     lastBatchWasFull = openCount >= configuration.batch
@@ -78,16 +79,22 @@ extension PrimaryReplica where Log: ~Copyable {
 
   // MARK: state clocks
 
+  /// State clock intervals after which a state clock is taken although the input is busy.
+  private static var overdueIntervals: UInt64 { 16 }
+
   /// With no batch open: the input is quiet, or nothing can come in because only a state clock frees the output buffer (the
   /// one that was due at the close found no room in its log, or came too early).
   @usableFromInline
   mutating func takeStateClockIfDue(inputIsDry: Bool, now: UInt64) -> Bool {
     guard configuration.isReplicated, clockedTail != tail || repair.lostClocked != repair.lostDeclared, !isSteppedDown
     else { return false }
-    let isQuiet =
-      inputIsDry
-      && (now &- clockedTime >= configuration.stateClockInterval || configuration.stateClockPackets == 1)
-    guard isQuiet || wantsStateClock || (room == 0 && batchesInFlight < configuration.window) else { return false }
+    let age = now &- clockedTime
+    let isQuiet = inputIsDry && (age >= configuration.stateClockInterval || configuration.stateClockPackets == 1)
+    // Packets that nobody wants can keep the input from running dry for ever.
+    let isOverdue = age >= Self.overdueIntervals * configuration.stateClockInterval
+    guard isQuiet || isOverdue || wantsStateClock || (room == 0 && batchesInFlight < configuration.window) else {
+      return false
+    }
     takeStateClock(now: now)
     return false  // nothing to read before egress has acknowledged
   }
@@ -185,6 +192,8 @@ extension PrimaryReplica where Log: ~Copyable {
       learn(voted: header.batch, applied: UInt64(littleEndian: body.loadUnaligned(as: UInt64.self)))
       prepares.rewind()
       commits.rewind()
+      // The word that the snapshot is complete may have been lost with the connection.
+      if snapshot.phase == .ended { snapshot.isEndDue = true }
       return true
     case .synced:
       learnSynced(header)
@@ -298,12 +307,19 @@ extension PrimaryReplica where Log: ~Copyable {
   public func digest() -> (digest: UInt64, flows: Int) {
     var sum: UInt64 = 0
     var count = 0
-    for index in 0..<flows.layout.indexCount {
-      let flow = flows[index]
-      guard flow.pointee.flowID != 0, gate.standing(flow.pointee.flowID) != .staged else { continue }
+    forEachFlow { flow in
+      guard gate.standing(flow.flowID) != .staged else { return }
       count += 1
-      sum &+= flow.pointee.digest(next: flow.pointee.next)
+      sum &+= flow.digest(next: flow.next)
     }
     return (sum, count)
+  }
+
+  /// What the replica knows of each flow, by index.
+  public func forEachFlow(_ body: (FlowState<Function.State>) -> Void) {
+    for index in 0..<flows.layout.indexCount {
+      let flow = flows[index]
+      if flow.pointee.flowID != 0 { body(flow.pointee) }
+    }
   }
 }
