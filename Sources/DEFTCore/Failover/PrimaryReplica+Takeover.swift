@@ -56,7 +56,7 @@ extension PrimaryReplica where Log: ~Copyable {
     inheritedLossCount = inheritedCount
     for index in 0..<secondary.repair.repairedCount { repair.repaired[index] = secondary.repair.repaired[index] }
     repair.repairedCount = secondary.repair.repairedCount
-    if repair.repairedCount > 0 { repair.next = 0 }
+    repair.next = 0
     applyPolicy()
   }
 
@@ -161,7 +161,10 @@ extension PrimaryReplica where Log: ~Copyable {
       let range = inheritedLosses.unsafelyUnwrapped[index]
       let flow = flows.entry(range.flowID)
       let next = flow.pointee.flowID == range.flowID ? flow.pointee.next : Stamp.firstCounter
-      let isPast = flow.pointee.flowID == range.flowID && !next.isSeriallyBefore(range.end)
+      let isPast =
+        flow.pointee.flowID == range.flowID
+        ? !next.isSeriallyBefore(range.end)
+        : flow.pointee.flowID != 0 && flows.layout.isLater(flow.pointee.flowID, than: range.flowID)
       if isPast || (next &- range.from < range.count && skip(range, now: now)) { continue }
       inheritedLosses.unsafelyUnwrapped[kept] = range
       kept += 1

@@ -307,6 +307,7 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
   @usableFromInline
   mutating func order(_ packet: Packet, _ flow: UnsafeMutablePointer<FlowState<Function.State>>) -> Bool {
     let flowID = packet.pointee.flowID
+    let before = flow.pointee
     if flow.pointee.flowID != flowID {
       guard mayBegin(flowID, flow) else {
         counters.staleGeneration &+= 1
@@ -326,6 +327,8 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     }
     guard ahead < counterWindow else {
       counters.outsideWindow &+= 1
+      // A packet that is not kept begins no flow.
+      if before.flowID != flowID { flow.pointee = before }
       return false
     }
     switch pending.insert(packet, counter: packet.pointee.counter, head: &flow.pointee.pending) {
@@ -336,6 +339,7 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
       counters.duplicates &+= 1
     case .full:
       counters.pendingFull &+= 1
+      if before.flowID != flowID { flow.pointee = before }
     }
     return false
   }
