@@ -17,6 +17,7 @@ extension Actor {
 
 /// One replica of a pair, on one node.
 protocol ReplicaActor: Actor {
+  var simulation: Simulation { get }
   var pair: Int { get }
   var node: SimulatedNode { get }
   var epoch: UInt32 { get }
@@ -27,6 +28,10 @@ protocol ReplicaActor: Actor {
   /// packets are through.
   var taken: UInt64 { get }
   var inputMarks: [UInt64] { get set }
+  /// Its bit in the flows' histories.
+  var mark: Int { get }
+  /// What gap repair has brought and the replica has not looked at.
+  var repaired: Fifo<Packet> { get set }
   /// Its node has failed.
   func die()
   /// The map has no part for it any more: it does nothing more and gives back what it holds.

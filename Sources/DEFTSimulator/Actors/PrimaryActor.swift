@@ -41,6 +41,10 @@ final class PrimaryActor: ReplicaActor {
   private var drainMark: UInt64?
   /// Packets passed before the sync began: they go without the vote of one that begins only then.
   private(set) var passedBeforeSync: UInt64 = 0
+  /// What a secondary has voted for that failed before it was in sync, and that could therefore go.
+  private(set) var formerVotes: [UInt32: UInt32] = [:]
+  /// What gap repair has brought and the replica has not looked at.
+  var repaired = Fifo<Packet>()
 
   var name: String { "primary \(pair) on \(node.id)" }
   var epoch: UInt32 { replica.configuration.epoch }
@@ -100,6 +104,7 @@ final class PrimaryActor: ReplicaActor {
   /// The map has changed, and names it as primary still.
   func learn(_ assignment: PairAssignment) {
     if assignment.epoch > epoch, assignment.secondary == nil {
+      if replica.counters.releasedWhileSyncing > 0, let link { formerVotes.merge(link.earlyVotes) { max($0, $1) } }
       link?.close()
       link = nil
       wantedSync = nil
@@ -136,15 +141,12 @@ final class PrimaryActor: ReplicaActor {
     }
     guard replica.isSyncing else { return 0 }
     lookForDrain()
-    var moved = 0
-    if replica.continueSync(now: simulation.now) {
-      link?.ring()
-      moved = 1
-    }
+    if replica.continueSync(now: simulation.now) { link?.ring() }
     if replica.isSyncComplete, simulation.map[pair].epoch == epoch, simulation.map[pair].standing == .syncing {
       simulation.propose(.syncFinished, pair)
     }
-    return moved
+    // There is a part of the snapshot to be sent in each turn.
+    return 1
   }
 
   /// Everything that was stamped before the units knew of the new secondary has come in and been taken.
@@ -182,9 +184,9 @@ final class PrimaryActor: ReplicaActor {
       let counts = replica.takeAbandoned(released: released, kept: kept, capacity: simulation.burstBuffer.count)
       if counts == (0, 0) { break }
       for i in 0..<counts.released { simulation.giveBack(released[i], node.holder, 1, name) }
-      for i in 0..<counts.kept { simulation.giveBack(kept[i], node.holder, 2, name) }
+      for i in 0..<counts.kept { abandon(kept[i]) }
     }
-    while !input.isEmpty { simulation.giveBack(input.removeFirst(), node.holder, 2, name) }
+    while !input.isEmpty { abandon(input.removeFirst()) }
     isGone = true
   }
 
@@ -197,13 +199,13 @@ final class PrimaryActor: ReplicaActor {
       if let answer = Answer(message) {
         simulation.trace("\(name): told voted \(answer.voted) applied \(answer.applied)")
       }
-      if replica.receive(message, make: { simulation.makeRepaired($0, $1, $2, holder: node.holder, mark) }) {
+      if replica.receive(message, make: { simulation.makeRepaired($0, $1, $2, for: self) }) {
         simulation.occurrences.note(.resumed)
         link?.ring()
       }
       count += 1
     }
-    if replica.isSteppedDown { node.abandon(pair) }
+    if replica.isSteppedDown { node.abandon(self) }
     return count
   }
 
@@ -326,7 +328,7 @@ final class PrimaryActor: ReplicaActor {
     var log = SimulatedLogEnd(log: link?.repairToSecondary ?? simulation.nowhere)
     let unwanted = simulation.otherBuffer.baseAddress!
     let outcome = replica.repairGaps(now: simulation.now, inputIsDry: input.isEmpty, into: &log, unwanted: unwanted)
-    for i in 0..<outcome.unwanted { simulation.giveBack(unwanted[i], node.holder, 2, name) }
+    settleRepaired(waiting: replica.repairedWaiting, unwanted, outcome.unwanted)
     for i in 0..<replica.undeclaredLosses { simulation.noteDeclared(replica.undeclaredLoss(i), by: self) }
     if outcome.hasMail { link?.ring() }
     return outcome.hasMail ? 1 : 0

@@ -17,7 +17,7 @@ final class SecondaryActor: ReplicaActor {
     _read { yield storage.pointee }
     _modify { yield &storage.pointee }
   }
-  let link: ControlLink?
+  let link: ControlLink
   var input = Fifo<Packet>()
   private(set) var taken: UInt64 = 0
   var inputMarks: [UInt64]
@@ -36,8 +36,6 @@ final class SecondaryActor: ReplicaActor {
   let epoch: UInt32
   /// By the map it is in sync: its votes count.
   private(set) var isCounted: Bool
-  /// What it has voted for before that.
-  private(set) var early: [UInt32: UInt32] = [:]
   var referencesPerPacket: Int { 1 }
 
   init(
@@ -60,15 +58,13 @@ final class SecondaryActor: ReplicaActor {
     storage.deallocate()
   }
 
+  /// What gap repair has brought and the replica has not looked at.
+  var repaired = Fifo<Packet>()
+
   // MARK: its life
 
   /// The map says that it is in sync; it will learn so.
-  func countVotes() {
-    isCounted = true
-    for (flowID, next) in early { simulation.noteVoted(flowID, next) }
-    early = [:]
-  }
-  func noteEarly(_ entry: ClockEntry) { early[entry.flowID] = max(early[entry.flowID] ?? 0, entry.next) }
+  func countVotes() { isCounted = true }
 
   func becomeInSync() {
     simulation.trace("\(name): is in sync")
@@ -77,19 +73,19 @@ final class SecondaryActor: ReplicaActor {
 
   func die() {
     isGone = true
-    link?.secondaryDied()
+    link.secondaryDied()
   }
 
   func stepDown() {
     simulation.trace("\(name): is dismissed")
-    link?.close()
+    link.close()
     let packets = simulation.burstBuffer.baseAddress!
     while true {
       let count = replica.takeAbandoned(into: packets, capacity: simulation.burstBuffer.count)
       if count == 0 { break }
-      for i in 0..<count { simulation.giveBack(packets[i], node.holder, 1, name) }
+      for i in 0..<count { abandon(packets[i]) }
     }
-    while !input.isEmpty { simulation.giveBack(input.removeFirst(), node.holder, 1, name) }
+    while !input.isEmpty { abandon(input.removeFirst()) }
     isGone = true
   }
 
@@ -97,7 +93,7 @@ final class SecondaryActor: ReplicaActor {
   func moveOut() -> Replica {
     isGone = true
     isMoved = true
-    link?.close()
+    link.close()
     replica.forEachHeld { simulation.packets.add($0, node.holder, 1) }
     for packet in input.waiting { simulation.packets.add(packet, node.holder, 1) }
     return storage.move()
@@ -157,7 +153,7 @@ final class SecondaryActor: ReplicaActor {
     while count < 8, !inbox.isEmpty {
       let message = inbox.removeFirst()
       let (applied, repeated) = (replica.appliedBatch, replica.counters.repeatedMessages)
-      replica.receive(message, make: { simulation.makeRepaired($0, $1, $2, holder: node.holder, mark) })
+      replica.receive(message, make: { simulation.makeRepaired($0, $1, $2, for: self) })
       if replica.counters.repeatedMessages == repeated { received(message, appliedBefore: applied) }
       count += 1
     }
@@ -191,12 +187,12 @@ final class SecondaryActor: ReplicaActor {
       let bytes = simulation.arena.allocate(ControlMessageHeader.byteCount, alignment: 8)
       replica.writeSynced(to: bytes)
       outbox.append(UnsafeRawBufferPointer(start: bytes, count: ControlMessageHeader.byteCount))
-      link?.ring()
+      link.ring()
     }
     guard told != (replica.votedBatch, replica.appliedBatch), outbox.count < simulation.options.inbox else { return 0 }
     told = (replica.votedBatch, replica.appliedBatch)
     outbox.append(message(.vote, voted: told.voted, applied: told.applied))
-    link?.ring()
+    link.ring()
     return 1
   }
 
@@ -213,12 +209,12 @@ final class SecondaryActor: ReplicaActor {
   /// Gap repair, when it is due.
   private func repair() -> Int {
     guard simulation.now >= replica.nextRepair else { return 0 }
-    var log = SimulatedLogEnd(log: link?.repairToPrimary ?? simulation.nowhere)
+    var log = SimulatedLogEnd(log: link.repairToPrimary)
     let unwanted = simulation.otherBuffer.baseAddress!
     let outcome = replica.repairGaps(
       now: simulation.now, inputIsDry: input.isEmpty || replica.room == 0, into: &log, unwanted: unwanted)
-    for i in 0..<outcome.unwanted { simulation.giveBack(unwanted[i], node.holder, 1, name) }
-    if outcome.hasMail { link?.ring() }
+    settleRepaired(waiting: replica.repairedWaiting, unwanted, outcome.unwanted)
+    if outcome.hasMail { link.ring() }
     return outcome.hasMail ? 1 : 0
   }
 

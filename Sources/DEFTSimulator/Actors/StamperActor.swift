@@ -120,7 +120,7 @@ final class StamperActor: Actor {
     let frame = simulation.arena.allocate(SimulatedPacket.frameBytes, alignment: 8)
     var (key, layout) = SimulatedFrame.write(
       to: frame, key: keys[simulation.random.below(keys.count)], content: content, &simulation.random)
-    guard credit > 0 else { return waitOrDrop(simulation.isPoolEmpty ? .poolEmpty : .noCredit) }
+    guard credit > 0 else { return waitOrDrop(simulation.poolCredit <= 0 ? .poolEmpty : .noCredit) }
     guard let record = stamper.table.find(&key, hash: key.hash(seed: seed)) else {
       return waitOrDrop(.noSlot, mustDrop: !isRecovering)
     }

@@ -19,7 +19,7 @@ extension Simulation {
   func checkSecondaryBounds(_ actor: SecondaryActor) {
     let pair = options.replication
     let isInBounds =
-      actor.replica.pendingCount <= pair.pending && actor.replica.heldCount <= pair.held
+      actor.replica.pendingCount <= pair.pending && actor.replica.heldCount <= pair.longestHold
       && actor.inbox.count <= options.inbox && actor.outbox.count <= options.inbox
       && actor.input.count <= 2 * options.inputBuffer
     require(isInBounds, .bounds) { "\(actor.name): \(actor.replica.pendingCount) pending, \(actor.replica.heldCount) held" }

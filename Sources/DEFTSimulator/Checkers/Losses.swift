@@ -7,21 +7,43 @@ extension Simulation {
   /// A copy of the packet did not arrive, or found no room.
   func noteLostCopy(_ packet: Packet) { flow(packet.pointee.flowID)?.noteLostCopy(packet.pointee.counter) }
 
-  /// The secondary's control thread reads what its lcore says of gaps.
-  func checkDenial(_ message: UnsafeRawBufferPointer, by actor: SecondaryActor) {
+  /// A control thread reads what its lcore says of gaps.
+  func noteRepair(_ message: UnsafeRawBufferPointer, by name: String) {
+    guard isTraced else { return }
     let header = ControlMessageHeader(reading: message.baseAddress!)
-    guard header.kind == ControlMessageHeader.Kind.missing.rawValue else { return }
-    for i in 0..<Int(header.count) {
-      let range = PacketRange(
-        reading: message.baseAddress! + ControlMessageHeader.byteCount + i * PacketRange.byteCount)
-      trace("\(actor.name): does not hold \(range)")
+    let body = message.baseAddress! + ControlMessageHeader.byteCount
+    switch ControlMessageHeader.Kind(rawValue: header.kind) {
+    case .missing, .want:
+      let says = header.kind == ControlMessageHeader.Kind.want.rawValue ? "asks for" : "does not hold"
+      for i in 0..<Int(header.count) {
+        let range = PacketRange(reading: body + i * PacketRange.byteCount)
+        trace("\(name): \(says) (\(range.flowID), \(range.from)..<\(range.end))")
+      }
+    case .uncovered:
+      for i in 0..<Int(header.count) {
+        let entry = ClockEntry(reading: body + i * ClockEntry.byteCount)
+        trace("\(name): holds flow \(entry.flowID) below \(entry.next), and no state clock covers it")
+      }
+    default: break
     }
   }
 
   /// A primary declares a packet lost that nobody else has to be told of.
   func noteDeclared(_ range: PacketRange, by actor: PrimaryActor) {
     checkDeclared(range, by: actor)
-    if map[actor.pair].standing != .inSync { bindLost(range) }
+    if map[actor.pair].standing != .inSync, primary(actor.pair) === actor { bindLost(range) }
+  }
+
+  /// The secondary has failed: what the primary has declared, and nobody has voted for, stands.
+  func bindDeclared(_ pair: Int) {
+    guard let mark = primary(pair)?.mark else { return }
+    for generations in allFlows {
+      for flow in generations where flow.pair == pair {
+        for counter in flow.declared(by: mark).sorted() {
+          bindLost(PacketRange(flowID: flow.flowID, from: counter, count: 1))
+        }
+      }
+    }
   }
 
   /// A prepare declares packets lost.
@@ -29,8 +51,9 @@ extension Simulation {
     guard let flow = flow(range.flowID) else {
       return fail(.lostTruly, "\(actor.name) declares \(range) lost, which was never stamped")
     }
-    for counter in range.from..<range.end {
-      flow.declaredLost.insert(counter)
+    // A successor says again what votes have bound, be there a copy of it or not.
+    for counter in range.from..<range.end where !flow.lost.contains(counter) {
+      flow.declareLost(counter, actor.mark)
       let wasLost = flow.hasLostCopy(counter) || options.faults.contains(.delay) || options.faults.contains(.duplication)
       require(wasLost && !flow.isHeld(counter, actor.mark), .lostTruly) {
         "\(actor.name) declares (\(range.flowID), \(counter)) lost"
@@ -59,7 +82,10 @@ extension Simulation {
   func forgetUnknowable() {
     for generations in allFlows {
       for flow in generations {
-        while flow.next > 1, isUnknowable(flow.next - 1, flow) { flow.forgetLast() }
+        while flow.next > 1, isUnknowable(flow.next - 1, flow) {
+          trace("nobody can know of (\(flow.flowID), \(flow.next - 1))")
+          flow.forgetLast()
+        }
       }
     }
   }

@@ -14,18 +14,34 @@ extension Simulation {
     for pair in 0..<options.pairs {
       var expected = (digest: UInt64(0), flows: 0)
       for generations in allFlows {
-        guard let flow = generations.last, flow.pair == pair else { continue }
+        // A generation of which nothing has arrived anywhere never was.
+        guard let flow = generations.last(where: { $0.next > 1 }), flow.pair == pair else { continue }
         expected = (expected.digest &+ flow.digest(options.function), expected.flows + 1)
       }
       if let actor = primary(pair) {
         let digest = actor.replica.digest()
-        require(digest == expected, .digests) { "\(actor.name) has \(digest), a sequential run \(expected)" }
+        require(digest == expected, .digests) {
+          "\(actor.name) has \(digest), a sequential run \(expected): \(differences(actor))"
+        }
       }
       if let actor = secondary(pair) {
         let digest = actor.replica.digest()
         require(digest == expected, .digests) { "\(actor.name) has \(digest), a sequential run \(expected)" }
       }
     }
+  }
+
+  private func differences(_ actor: PrimaryActor) -> String {
+    var found: [UInt32: UInt64] = [:]
+    var text = ""
+    actor.replica.forEachFlow { found[$0.flowID] = $0.digest(next: $0.next) }
+    for generations in allFlows {
+      guard let flow = generations.last(where: { $0.next > 1 }), flow.pair == actor.pair else { continue }
+      let digest = found.removeValue(forKey: flow.flowID)
+      if digest == nil { text += "flow \(flow.flowID) is not there; " }
+      if let digest, digest != flow.digest(options.function) { text += "flow \(flow.flowID) differs; " }
+    }
+    return text + "too many: \(found.keys.sorted())"
   }
 
   /// Transitions that the replicas count themselves.
@@ -77,15 +93,25 @@ extension Simulation {
         text +=
           "\(actor.replica.batchesInFlight), pending \(actor.replica.pendingCount), acknowledged \(actor.acknowledged) "
         text +=
-          "of \(actor.replica.releaseSequence), backlog \(actor.replica.backlogCount), quiescent \(actor.replica.isQuiescent)"
+          "of \(actor.replica.releaseSequence), backlog \(actor.replica.backlogCount), quiescent \(actor.replica.isQuiescent), "
+        text += actor.replica.counters.repair.text
+        if let link = actor.link { text += ", logs \(link.prepares.text), \(link.commits.text)" }
       }
       if let actor = secondary(pair) {
         text += "; secondary: input \(actor.input.count), held \(actor.replica.heldCount), pending "
         text += "\(actor.replica.pendingCount), voted \(actor.replica.votedBatch), "
-        text += actor.link?.isIdle ?? true ? "link idle" : "link busy"
+        text += (actor.link.isIdle ? "link idle, " : "link busy, ") + actor.replica.counters.repair.text
       }
     }
     let slots = stampers.reduce(0) { $0 + $1.occupied }
-    return text + "; slots \(slots)"
+    return text + "; slots \(slots); held: \(packets.heldText)"
+  }
+}
+
+extension RepairCounters {
+  /// For a report of what stands still.
+  fileprivate var text: String {
+    "repair: wanted \(wanted), sent \(sent), taken \(taken), missing \(missing), lost \(lost), full: table \(tableFull), "
+      + "log \(logFull), pool \(poolEmpty), room \(noRoom)"
   }
 }

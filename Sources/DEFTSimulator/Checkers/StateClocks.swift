@@ -43,13 +43,18 @@ extension Simulation {
       }
       flow.holdAll(below: entry.next, actor.mark)
       flow.appliedNext = max(flow.appliedNext, entry.next)
+      // Copies of earlier generations may be here: those are over, or this one could not have begun (R16).
+      for earlier in allFlows[layout.index(entry.flowID)] {
+        if earlier === flow { break }
+        earlier.appliedNext = earlier.next
+      }
     }
   }
 
   func noteApplied(_ message: UnsafeRawBufferPointer, by actor: SecondaryActor) {
     forEachState(message) { entry, _ in
       guard let flow = flow(entry.flowID) else { return }
-      let voted = max(flow.votedNext, actor.early[entry.flowID] ?? 0)
+      let voted = max(flow.votedNext, actor.link.earlyVotes[entry.flowID] ?? 0)
       require(entry.next <= voted, .stateClock) {
         "flow \(entry.flowID) next \(entry.next) is applied, votes cover what is below \(voted)"
       }

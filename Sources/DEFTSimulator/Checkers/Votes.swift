@@ -8,7 +8,6 @@ extension Simulation {
     guard let flow = flow(packet.pointee.flowID) else {
       return fail(.packetClock, "\(actor.name) takes \(text(packet)), a flow that was never stamped")
     }
-    // It may have been brought by gap repair, and be refused later.
     _ = flow.hold(packet.pointee.counter, actor.mark)
   }
 
@@ -46,7 +45,8 @@ extension Simulation {
         require(flow.firstNotHeld(actor.mark) >= entry.next, .voteWithoutPackets) {
           "\(actor.name) votes for batch \(clock.batch) without (\(entry.flowID), \(flow.firstNotHeld(actor.mark)))"
         }
-        if actor.isCounted { flow.votedNext = max(flow.votedNext, entry.next) } else { actor.noteEarly(entry) }
+        if actor.isCounted { return flow.votedNext = max(flow.votedNext, entry.next) }
+        actor.link.earlyVotes[entry.flowID] = max(actor.link.earlyVotes[entry.flowID] ?? 0, entry.next)
       }
     }
     require(actor.clocks.first?.batch != batch, .messages) { "a vote for a batch that was not prepared" }
@@ -70,13 +70,19 @@ extension Simulation {
   private func isExcused(_ packet: Packet, _ sequence: UInt64, _ actor: PrimaryActor) -> Bool {
     guard map[actor.pair].primary == actor.node.id, map[actor.pair].standing != .inSync else { return false }
     if sequence < actor.passedBeforeSync { return true }
-    guard let early = actor.link?.secondary?.early[packet.pointee.flowID] else { return false }
+    let flowID = packet.pointee.flowID
+    let early = max(actor.link?.earlyVotes[flowID] ?? 0, actor.formerVotes[flowID] ?? 0)
     return packet.pointee.counter < early
   }
 
-  func noteVoted(_ flowID: UInt32, _ next: UInt32) {
-    guard let flow = flow(flowID) else { return }
-    flow.votedNext = max(flow.votedNext, next)
+  /// The map says that the secondary is in sync: what it has voted for counts from now on, be it dead or alive.
+  func countEarlyVotes(_ pair: Int) {
+    let link = link(pair, epoch: map[pair].epoch)
+    for (flowID, next) in link.earlyVotes {
+      if let flow = flow(flowID) { flow.votedNext = max(flow.votedNext, next) }
+    }
+    link.earlyVotes = [:]
+    secondary(pair)?.countVotes()
   }
 
   /// R7: the map says that nobody is in sync, and the policy that packets go all the same.

@@ -22,6 +22,8 @@ final class SimulatedNode {
   private(set) var isAlive = true
   /// By pair.
   var roles: [Role]
+  /// By pair: what the map said up to here it said of the node before it failed.
+  private var former: [UInt32]
   /// Replicas that have no part any more and may still have something to give back.
   private var retiring: [any ReplicaActor] = []
   var holder: Holder { Int(id.rawValue) + 1 }
@@ -32,6 +34,7 @@ final class SimulatedNode {
     self.simulation = simulation
     self.id = id
     roles = [Role](repeating: .none, count: pairs)
+    former = [UInt32](repeating: 0, count: pairs)
     incarnations = [UInt32](repeating: 1, count: simulation.options.units)
   }
 
@@ -61,6 +64,7 @@ final class SimulatedNode {
     guard !isAlive else { return }
     simulation.trace("\(id): restarts")
     isAlive = true
+    for pair in roles.indices { former[pair] = simulation.map[pair].epoch }
   }
 
   // MARK: the map
@@ -76,7 +80,7 @@ final class SimulatedNode {
   /// | secondary | primary | promises the epoch and takes over |
   /// | secondary | secondary, now in sync | may be promoted |
   /// | secondary | nothing | is dismissed |
-  /// | none | secondary | begins with nothing |
+  /// | none | secondary | begins with nothing, unless the map means what it was before it failed |
   func learn(_ assignment: PairAssignment, pair: Int) {
     guard isAlive else { return }
     simulation.trace("\(id): learns that pair \(pair) is \(assignment.text)")
@@ -94,13 +98,13 @@ final class SimulatedNode {
         if assignment.secondary == id { begin(pair, assignment) }
       }
     case .none:
-      if assignment.secondary == id { begin(pair, assignment) }
+      if assignment.secondary == id, assignment.epoch > former[pair] { begin(pair, assignment) }
     }
   }
 
-  /// The pair's primary here has learnt by a message that it is none any more.
-  func abandon(_ pair: Int) {
-    if case .primary(let actor) = roles[pair] { retire(pair, actor) }
+  /// A primary here has learnt by a message that it is none any more. (One that retires already may have a successor here.)
+  func abandon(_ former: PrimaryActor) {
+    if case .primary(let actor) = roles[former.pair], actor === former { retire(former.pair, actor) }
   }
 
   private func retire(_ pair: Int, _ actor: any ReplicaActor) {

@@ -28,7 +28,11 @@ extension Simulation {
     trace("map: pair \(pair) \(transition): \(outcome), \(map[pair].text)")
     guard case .accepted = outcome else { return }
     if map[pair].standing == .none { lookForSecondary(pair) }
-    if transition == .syncFinished { secondary(pair)?.countVotes() }
+    switch transition {
+    case .syncFinished: countEarlyVotes(pair)
+    case .secondaryFailed: bindDeclared(pair)
+    default: break
+    }
     tellEverybody(.pair(pair, map[pair]))
   }
 
@@ -145,7 +149,7 @@ extension Simulation {
     trace("\(secondary.name): takes over, epoch \(epoch), \(secondary.replica.heldCount) copies")
     // Nothing is written before a sync begins, which brings other logs.
     let link = ControlLink(self, index: 0, pair: secondary.pair, epoch: 0, isSync: false)
-    let input = secondary.input
+    let (input, repaired) = (secondary.input, secondary.repaired)
     let mark = secondary.mark
     let replica = PrimaryActor.Replica(
       takingOver: secondary.moveOut(), epoch: epoch, function: options.function,
@@ -153,7 +157,7 @@ extension Simulation {
       closeCapacity: options.units * options.slotsPerUnit, memory: arena.allocate)
     let actor = PrimaryActor(
       self, index: actors.count, pair: secondary.pair, node: node, mark: mark, link: nil, replica)
-    actor.input = input
+    (actor.input, actor.repaired) = (input, repaired)
     actor.markInput()
     add(actor)
     return actor

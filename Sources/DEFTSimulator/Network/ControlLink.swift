@@ -31,6 +31,8 @@ final class ControlLink {
   /// What the secondary's node has read of its lcore's votes.
   private var relayed: (voted: UInt64, applied: UInt64) = (0, 0)
   private(set) var resumes = 0
+  /// What its secondary voted for before the map said that it is in sync. It may have died since.
+  var earlyVotes: [UInt32: UInt32] = [:]
 
   init(_ simulation: Simulation, index: Int, pair: Int, epoch: UInt32, isSync: Bool) {
     self.epoch = epoch
@@ -144,12 +146,19 @@ final class ControlLink {
     }
   }
 
+  /// What a socket takes before its writer has to wait. Prepares, commits and votes are bounded by what they say.
+  private static let socketMessages = 16
+  private func hasRoom(_ direction: Direction) -> Bool {
+    !isOpen || underWay[direction.rawValue].count < ControlLink.socketMessages
+  }
+
   private func readRepair(sending: Bool) {
-    while let message = repairToPrimary.read() {
-      if let secondary { simulation.checkDenial(message, by: secondary) }
+    while hasRoom(.toPrimary), let message = repairToPrimary.read() {
+      if let secondary { simulation.noteRepair(message, by: secondary.name) }
       if sending { send(message, .toPrimary) }
     }
-    while let message = repairToSecondary.read() {
+    while hasRoom(.toSecondary), let message = repairToSecondary.read() {
+      if let primary { simulation.noteRepair(message, by: primary.name) }
       if sending { send(message, .toSecondary) }
     }
   }
@@ -189,6 +198,7 @@ final class ControlLink {
       return schedule(direction, simulation.now + simulation.options.pollInterval)
     }
     let message = underWay[direction.rawValue].removeFirst()
+    if repairToPrimary.hasMore || repairToSecondary.hasMore { ring() }
     if direction == .toPrimary, let primary {
       primary.inbox.append(message)
       simulation.wake(primary.index)

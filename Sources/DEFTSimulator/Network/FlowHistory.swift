@@ -9,7 +9,7 @@ final class FlowHistory {
     let layout: FrameLayout
     let time: UInt64
     /// Replicas that hold or held it: a bit each.
-    var heldBy: UInt32 = 0
+    var heldBy: UInt64 = 0
     /// A copy of it did not arrive, or found no room.
     var hasLostCopy = false
   }
@@ -38,11 +38,11 @@ final class FlowHistory {
   /// Per replica: counters below this are all held.
   private var heldBelow = [UInt32](repeating: 1, count: FlowHistory.replicas)
   /// Replicas that a pair can have in one run.
-  static let replicas = 32
+  static let replicas = 64
   /// Counters that a vote has bound lost (R5), or the primary alone where there is none to vote (R7).
   private(set) var lost: Set<UInt32> = []
-  /// Counters that a prepare has declared lost.
-  var declaredLost: Set<UInt32> = []
+  /// Counters that each replica, as primary, has declared lost.
+  private var declaredLost: [Int: Set<UInt32>] = [:]
 
   init(flowID: UInt32, pair: Int) {
     self.flowID = flowID
@@ -106,11 +106,11 @@ final class FlowHistory {
   /// False: that replica has it already.
   func hold(_ counter: UInt32, _ mark: Int) -> Bool {
     guard exists(counter), !isHeld(counter, mark) else { return false }
-    stamped[Int(counter) - 1].heldBy |= 1 << UInt32(mark)
+    stamped[Int(counter) - 1].heldBy |= 1 << UInt64(mark)
     return true
   }
   func isHeld(_ counter: UInt32, _ mark: Int) -> Bool {
-    exists(counter) && (counter < heldBelow[mark] || stamped[Int(counter) - 1].heldBy & 1 << UInt32(mark) != 0)
+    exists(counter) && (counter < heldBelow[mark] || isMarked(counter, mark))
   }
   /// The replica has the flow's state as of everything below `next`: it needs none of those packets.
   func holdAll(below next: UInt32, _ mark: Int) { heldBelow[mark] = max(heldBelow[mark], next) }
@@ -120,7 +120,9 @@ final class FlowHistory {
   func firstNotHeld(_ mark: Int, declared: Bool = false) -> UInt32 {
     if declared {
       var counter = heldBelow[mark]
-      while isMarked(counter, mark) || lost.contains(counter) || declaredLost.contains(counter) { counter += 1 }
+      while isMarked(counter, mark) || lost.contains(counter) || declaredLost[mark]?.contains(counter) ?? false {
+        counter += 1
+      }
       return counter
     }
     while isHeld(heldBelow[mark], mark) || isMarked(heldBelow[mark], mark) || lost.contains(heldBelow[mark]) {
@@ -129,8 +131,11 @@ final class FlowHistory {
     return heldBelow[mark]
   }
   private func isMarked(_ counter: UInt32, _ mark: Int) -> Bool {
-    exists(counter) && stamped[Int(counter) - 1].heldBy & 1 << UInt32(mark) != 0
+    exists(counter) && stamped[Int(counter) - 1].heldBy & 1 << UInt64(mark) != 0
   }
+
+  func declareLost(_ counter: UInt32, _ mark: Int) { declaredLost[mark, default: []].insert(counter) }
+  func declared(by mark: Int) -> Set<UInt32> { declaredLost[mark] ?? [] }
 
   /// The packet is lost for good.
   func lose(_ counter: UInt32) {
@@ -147,7 +152,7 @@ final class FlowHistory {
   func truncate(to end: UInt32) {
     stamped.removeLast(Int(next - end))
     if points.count > stamped.count { points.removeLast(points.count - stamped.count) }
-    declaredLost = declaredLost.filter { $0 < end }
+    declaredLost = declaredLost.mapValues { $0.filter { $0 < end } }
     for mark in heldBelow.indices { heldBelow[mark] = min(heldBelow[mark], end) }
     isClosing = false
   }

@@ -91,6 +91,17 @@ final class PacketMemory {
     SimulatedPacket.of(packet).pointee.references &+= UInt64(count) << UInt64(8 * holder)
   }
 
+  /// The first few packets that somebody holds, and who, for a report.
+  var heldText: String {
+    blocks.lazy.filter { SimulatedPacket.of($0).pointee.references != 0 }.prefix(4).map { packet in
+      let holders = (0..<8).compactMap { holder -> String? in
+        let count = self.references(packet, holder)
+        return count == 0 ? nil : "\(count) at " + (holder == 0 ? "paths" : "n\(holder - 1)")
+      }
+      return "(\(packet.pointee.flowID), \(packet.pointee.counter)) \(holders.joined(separator: " "))"
+    }.joined(separator: ", ")
+  }
+
   /// All references of a node that is no more.
   func giveBackAll(of holder: Holder) {
     for packet in blocks {

@@ -68,6 +68,10 @@ final class SimulatedLog {
     return true
   }
 
+  var text: String {
+    "\(messages.count) messages, \(used) of \(capacity) bytes used, read to \(cursor), trimmed to \(trimmed) of \(tail)"
+  }
+
   /// The next published message, in order.
   func read() -> UnsafeRawBufferPointer? {
     guard hasMore else { return nil }

@@ -22,10 +22,12 @@ struct Flight {
 extension Simulation {
   /// Not enough for a packet, its copy and a double of each.
   var isPoolEmpty: Bool { options.pool - packets.live < 4 }
+  /// Packets that may be stamped, each with its copy and a double of both: what is left is for gap repair.
+  var poolCredit: Int { (options.pool - packets.live - options.pairs * options.replication.repairReserve) / 4 }
 
   /// Packets that may be stamped now, wherever they go by what the unit knows of the map (R17).
   func leastCredit(_ rules: [PairAssignment]) -> Int {
-    var least = isPoolEmpty ? 0 : Int.max
+    var least = poolCredit
     for pair in 0..<options.pairs {
       var waiting = primaryPaths[pair].inFlight
       if let actor = nodes[Int(rules[pair].primary.rawValue)].roles[pair].actor { waiting += actor.input.count }
@@ -196,7 +198,7 @@ extension Simulation {
 
   /// A packet of what gap repair has brought. nil: the pool is empty.
   func makeRepaired(
-    _ metadata: PacketMetadata, _ frame: UnsafeRawBufferPointer, _ references: Int, holder: Holder, _ mark: Int
+    _ metadata: PacketMetadata, _ frame: UnsafeRawBufferPointer, _ references: Int, for actor: any ReplicaActor
   ) -> Packet? {
     guard !isPoolEmpty else {
       occurrences.note(.poolEmpty)
@@ -205,10 +207,10 @@ extension Simulation {
     let bytes = arena.allocate(SimulatedPacket.frameBytes, alignment: 8)
     bytes.copyMemory(from: frame.baseAddress!, byteCount: min(frame.count, SimulatedPacket.frameBytes))
     let packet = packets.make(metadata, frame: bytes, references: references)
-    _ = packets.move(packet, from: 0, to: holder, references)
+    _ = packets.move(packet, from: 0, to: actor.node.holder, references)
     occurrences.note(.repaired)
-    trace("gap repair brings \(text(packet))")
-    _ = flow(metadata.flowID)?.hold(metadata.counter, mark)
+    trace("\(actor.name): gap repair brings \(text(packet))")
+    actor.repaired.append(packet)
     return packet
   }
 

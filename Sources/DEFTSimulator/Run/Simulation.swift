@@ -69,9 +69,11 @@ public final class Simulation {
     layout = FlowIDLayout(units: options.units, slotsPerUnit: options.slotsPerUnit)
     random = SeededGenerator(seed: options.seed)
     flows = [[FlowHistory]](repeating: [], count: layout.indexCount)
-    let bytes = 256 * MemoryLayout<Packet>.stride
+    let capacity = max(256, ReplicationConfiguration.repairBurst)
+    let bytes = capacity * MemoryLayout<Packet>.stride
     func burst() -> UnsafeMutableBufferPointer<Packet> {
-      UnsafeMutableBufferPointer(start: arena.allocate(bytes).bindMemory(to: Packet.self, capacity: 256), count: 256)
+      UnsafeMutableBufferPointer(
+        start: arena.allocate(bytes).bindMemory(to: Packet.self, capacity: capacity), count: capacity)
     }
     nowhere = SimulatedLog(capacity: 0, isRetaining: false, arena)
     burstBuffer = burst()
@@ -254,7 +256,7 @@ public final class Simulation {
     for pair in 0..<options.pairs {
       guard let primary = primary(pair), primary.replica.isQuiescent, primary.input.isEmpty else { return false }
       if let secondary = secondary(pair) {
-        guard secondary.replica.isQuiescent, secondary.input.isEmpty, secondary.link?.isIdle ?? false else { return false }
+        guard secondary.replica.isQuiescent, secondary.input.isEmpty, secondary.link.isIdle else { return false }
       }
       guard map[pair].standing == .inSync else { return false }
     }
@@ -273,6 +275,7 @@ public final class Simulation {
     if !condition { fail(property, detail()) }
   }
 
+  var isTraced: Bool { print != nil }
   func trace(_ line: @autoclosure () -> String) {
     if let print { print("\(now) \(line())") }
   }

@@ -34,7 +34,7 @@ public struct SimulationOptions: Sendable {
   public var repairLog = 4096
   /// Messages in a replica's inbox, votes in an outbox.
   public var inbox = 8
-  public var pool = 4096
+  public var pool = 8192
   /// Both replicas hold references to one packet, as in one process; otherwise each has its own copy, as on two hosts.
   public var sharesPackets = true
   /// Times, ns: mean transit of a packet and of a message, and between two turns of a stage.
@@ -115,7 +115,8 @@ public struct SimulationOptions: Sendable {
     }
     prepareLog = faults.contains(.smallLogs) ? 1 : 1 + random.below(4)
     commitLog = faults.contains(.smallLogs) ? 1 : 1 + random.below(4)
-    pool = faults.contains(.smallPool) ? 16 + pairs * random.below(2 * pair.retained) : 4096
+    let spare = faults.contains(.smallPool) ? 16 + pairs * random.below(2 * pair.retained) : 4096
+    pool = spare + pairs * pair.repairReserve
     pair.gaps = random.oneOf(isTight ? [8] : [8, 32])
     pair.lostRanges = random.oneOf(isTight ? [1, 2] : [4, 16])
     repairLog = random.oneOf(isTight ? [256, 512] : [1024, 4096])

@@ -5,8 +5,8 @@
 /// stamp f1 x3        stamp f1 dropped        packets of connection 1; one that the NF drops
 /// deliver primary    deliver egress f1 2..3  packets under way arrive: all of them, or those
 /// lose secondary f1 2                        a packet under way does not arrive
-/// primary takes | replays | closes | releases | retransmits | frees | reads
-/// secondary holds | reads | votes | frees
+/// primary takes | replays | closes | releases | retransmits | frees | reads | repairs
+/// secondary holds | reads | votes | frees | repairs
 /// egress works       acknowledge             egress decides; its word reaches the primaries
 /// messages           messages to primary     control messages arrive and are read: all, until there are no more
 /// cut                reconnect
@@ -49,7 +49,7 @@ extension SimulationOptions {
     self.init(seed: 1)
     faults = .none
     (units, pairs, nodes, slotsPerUnit, keys, packets) = (1, 1, 3, 16, 8, 0)
-    (burst, interruption, pool, sharesPackets, closesFlows) = (64, 0, 4096, true, false)
+    (burst, interruption, pool, sharesPackets, closesFlows) = (64, 0, 8192, true, false)
     (inputBuffer, releaseRing, egressHold, inbox, prepareLog, commitLog) = (64, 64, 64, 16, 4, 4)
     function = SimulatedFunction(dropBelow: 1)
     replication.batch = 8
@@ -78,6 +78,8 @@ extension SimulationOptions {
       case "clock": replication.stateClockPackets = number
       case "pending": (replication.pending, replication.pendingPerFlow) = (number, number)
       case "hold": egressHold = number
+      case "gap": replication.gapTimeout = UInt64(number)
+      case "losses": replication.lostRanges = number
       case "timeout": replication.acknowledgeTimeout = UInt64(number)
       case "chunk": replication.snapshotChunk = number
       case "policy": replication.policy = text == "hold" ? .hold : .release

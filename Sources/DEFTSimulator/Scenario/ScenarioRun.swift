@@ -131,14 +131,16 @@ final class ScenarioRun {
     if who == "primary" {
       let steps: [String: PrimaryActor.Step] = [
         "takes": .take, "replays": .replay, "closes": .close, "releases": .release, "retransmits": .retransmit,
-        "frees": .free, "reads": .messages,
+        "frees": .free, "reads": .messages, "repairs": .repair,
       ]
       guard let actor = simulation.primary(0) else { return "there is no primary" }
       guard let step = steps[what] else { return "no such step" }
       _ = actor.perform(step)
       simulation.checkPrimaryBounds(actor)
     } else {
-      let steps: [String: SecondaryActor.Step] = ["holds": .copies, "reads": .messages, "votes": .vote, "frees": .free]
+      let steps: [String: SecondaryActor.Step] = [
+        "holds": .copies, "reads": .messages, "votes": .vote, "frees": .free, "repairs": .repair,
+      ]
       guard let actor = simulation.secondary(0) else { return "there is no secondary" }
       guard let step = steps[what] else { return "no such step" }
       _ = actor.perform(step)
