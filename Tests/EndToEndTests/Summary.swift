@@ -48,9 +48,15 @@ struct Summary: Decodable {
     var takeoverMicroseconds: Double?
     var unprotectedMicroseconds: Double
   }
+  struct Migration: Decodable {
+    var groups: Int
+    var flows: Int
+    var forwarded: Int
+  }
   var packets: Packets
   var loss: Loss?
   var failures: [Failure]
+  var migrations: [Migration]
   var flowsClosed: Int
   var hugepages: Bool
   var lcores: [Lcore]
