@@ -5,6 +5,7 @@
 #include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +118,7 @@ void cd_sleep_us(unsigned microseconds) {
   nanosleep(&time, NULL);
 }
 
+void cd_thread_sleep_exactly(void) { prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL); }
 int cd_thread_set_cpus(const int *cpus, unsigned count) {
   cpu_set_t set;
   CPU_ZERO(&set);

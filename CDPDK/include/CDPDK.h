@@ -42,6 +42,8 @@ int cd_lcore_launch(unsigned lcore, cd_lcore_function function, void *argument);
 int cd_lcore_wait(unsigned lcore);
 void cd_lcore_yield(void);
 void cd_sleep_us(unsigned microseconds);
+// From now on the calling thread's sleeps end when they should, not up to 50 µs later.
+void cd_thread_sleep_exactly(void);
 // Lets the calling (non-EAL) thread run on every CPU in `cpus`; 0 or -errno.
 int cd_thread_set_cpus(const int *cpus, unsigned count);
 // CPUs the process was started with (sched_getaffinity at the first call).

@@ -9,7 +9,7 @@ final class ControlCounters: @unchecked Sendable {
     case wakeUps
   }
   /// Kinds are small numbers; 0 stands for what is none.
-  private static let kindCount = 16
+  static let kindCount = 32
   private static let receivedMessages = Event.allCases.count
   private static let receivedBytes = receivedMessages + kindCount
   private static let sentMessages = receivedBytes + kindCount
@@ -20,6 +20,7 @@ final class ControlCounters: @unchecked Sendable {
   private let slots: UnsafeMutablePointer<Atomic<UInt64>>
 
   init() {
+    precondition(ControlMessageHeader.Kind.allCases.allSatisfy { $0.rawValue < ControlCounters.kindCount })
     slots = UnsafeMutableRawPointer.allocate(byteCount: ControlCounters.slotCount * 8, alignment: 128)
       .bindMemory(to: Atomic<UInt64>.self, capacity: ControlCounters.slotCount)
     for index in 0..<ControlCounters.slotCount { (slots + index).initialize(to: Atomic(0)) }

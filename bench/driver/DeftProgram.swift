@@ -12,6 +12,19 @@ struct ReplayReport: Decodable {
   var elapsedSeconds: Double
   var packets: Packets
   var latencyMicroseconds: Latency?
+  struct Failure: Decodable {
+    var copies: Int
+    var takeoverMicroseconds: Double?
+    var unprotectedMicroseconds: Double
+    var longestLatencyMicroseconds: Double
+  }
+  struct Migration: Decodable {
+    var flows: UInt64
+    var milliseconds: Double
+    var longestLatencyMicroseconds: Double
+  }
+  var failures: [Failure]
+  var migrations: [Migration]
   var violations: [String]
 
   /// What left, over the time from the start until the last packet was out: nothing that a user waits for is left out. The
@@ -44,6 +57,19 @@ struct DeftProgram {
   }
 
   func replay(_ input: Input, seconds: Double, replication: Bool, rate: String = "max") throws -> ReplayReport {
+    try run(input, ["--replication", replication ? "on" : "off", "--rate", rate], seconds: seconds)
+  }
+
+  /// With a failure or a migration on the way, which the report tells of.
+  func change(_ input: Input, _ options: [String], seconds: Double) throws -> ReplayReport {
+    let report = try run(input, options, seconds: seconds)
+    guard report.failures.count + report.migrations.count == 1 else {
+      throw BenchFailure("deft on \(input.name): nothing failed and nothing moved; the run was too short")
+    }
+    return report
+  }
+
+  private func run(_ input: Input, _ options: [String], seconds: Double) throws -> ReplayReport {
     let directory = try WorkDirectory()
     defer { directory.remove() }
     let json = "\(directory.path)/report.json"
@@ -51,8 +77,7 @@ struct DeftProgram {
       path: path,
       arguments: [
         "replay", input.path, "none", "--loop", "0", "--duration", "\(seconds)s", "--quiet", "--json", json,
-        "--replication", replication ? "on" : "off", "--rate", rate,
-      ]
+      ] + options
     ).run()
     let report = try JSONDecoder().decode(ReplayReport.self, from: Data(contentsOf: URL(fileURLWithPath: json)))
     guard report.violations.isEmpty, report.packets.transmitted > 0 else {

@@ -6,7 +6,8 @@ import Foundation
 struct DriverBench: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "deft-bench",
-    abstract: "Throughput of the whole path against dpdk-testpmd macswap, cost of replication, added latency.",
+    abstract:
+      "Throughput of the whole path against dpdk-testpmd macswap, cost of replication, added latency, failures, migrations.",
     discussion: """
       Every figure is the median of --runs runs, taken in turn with those it is compared to; a ratio is the median of the
       ratios of neighbouring runs. One worker lcore each. Throughput of deft is what it transmitted over the whole time from
@@ -56,5 +57,6 @@ struct DriverBench: ParsableCommand {
       try WholePath(deft: deft, testpmd: testpmd, runs: runs, seconds: seconds).measure(input)
     }
     try Latency(deft: deft, runs: runs, seconds: seconds, rate: smoke ? "100k" : "1M").measure(inputs.smallest)
+    try Changes(deft: deft, directory: work.path, runs: runs, smoke: smoke).measure()
   }
 }

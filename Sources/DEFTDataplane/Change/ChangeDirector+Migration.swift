@@ -6,7 +6,7 @@ import DEFTMailbox
 // a flow waits for its own group only. What each group needs next is `GroupMigration`'s to say; here it is carried out.
 extension ChangeDirector {
   /// Groups under way at once; the protocol takes 16.
-  private static var groupsAtOnce: Int { 8 }
+  private static var groupsAtOnce: Int { 16 }
 
   /// A group on its way.
   private struct Move {
@@ -21,7 +21,7 @@ extension ChangeDirector {
     var record = MigrationRecord(migration: migration)
     let began = clock.now()
     let before = latencies()
-    let countsBefore = migrationCounts(ofPair: migration.source)
+    let countsBefore = counts(migration)
     var waiting = (0..<map.groupCount).filter { map.group($0).pair == migration.source }
     record.groups = waiting.count
     var moves: [Move] = []
@@ -51,9 +51,9 @@ extension ChangeDirector {
       cd_sleep_us(5)
     }
     record.duration = clock.now() &- began
-    let counts = migrationCounts(ofPair: migration.source)
-    record.flows = counts.entries &- countsBefore.entries
-    record.forwarded = counts.forwarded &- countsBefore.forwarded
+    let countsAfter = counts(migration)
+    record.flows = countsAfter.flows &- countsBefore.flows
+    record.forwarded = countsAfter.forwarded &- countsBefore.forwarded
     record.longestLatency = LatencyHistogram.longest(from: before, to: latencies())
     migrations.withLock { $0.append(record) }
   }
@@ -62,12 +62,13 @@ extension ChangeDirector {
     map.propose(transition, group: group, ifVersion: map.group(group).version) == .accepted
   }
 
-  private func migrationCounts(ofPair pair: Int) -> (entries: UInt64, forwarded: UInt64) {
-    let primaries = pipeline.replicas.primaries(ofPair: pair).map { $0.pointee.replica.counters.migration }
-    let secondaries = pipeline.replicas.secondaries(ofPair: pair).map { $0.pointee.replica.counters.migration }
-    return (
-      primaries.reduce(0) { $0 + $1.entriesSent }, (primaries + secondaries).reduce(0) { $0 + $1.forwarded }
-    )
+  /// Flows that the target has taken in, packets that the source's replicas have sent on.
+  private func counts(_ migration: PlannedMigration) -> (flows: UInt64, forwarded: UInt64) {
+    let targets = pipeline.replicas.primaries(ofPair: migration.target).map { $0.pointee.replica.counters.migration }
+    let sources =
+      pipeline.replicas.primaries(ofPair: migration.source).map { $0.pointee.replica.counters.migration }
+      + pipeline.replicas.secondaries(ofPair: migration.source).map { $0.pointee.replica.counters.migration }
+    return (targets.reduce(0) { $0 + $1.entriesStaged }, sources.reduce(0) { $0 + $1.forwarded })
   }
 
   // MARK: the map's word
@@ -104,17 +105,15 @@ extension ChangeDirector {
         for group in groups { stamper.pointee.fabric.setRule(group: group, pair: target) }
       }
     }
-    for index in changed {
-      guard moves[index].migration.ruleChanged() == .watchDrain else { continue }
-      for (pair, host) in replicas(of: [source]) {
-        let seat = pipeline.seats[pair][host]
-        var mark: UInt64 = 0
-        onLcore(pair: pair, host: host) {
-          mark = seat.pointee.primary?.pointee.inputMark ?? seat.pointee.secondary?.pointee.inputMark ?? 0
-        }
-        moves[index].marks.append((host, mark, false))
+    for (pair, host) in replicas(of: [source]) {
+      let seat = pipeline.seats[pair][host]
+      var mark: UInt64 = 0
+      onLcore(pair: pair, host: host) {
+        mark = seat.pointee.primary?.pointee.inputMark ?? seat.pointee.secondary?.pointee.inputMark ?? 0
       }
+      for index in changed { moves[index].marks.append((host, mark, false)) }
     }
+    for index in changed { _ = moves[index].migration.ruleChanged() }
   }
 
   private func replicas(of pairs: [Int]) -> [(pair: Int, host: Int)] {

@@ -65,6 +65,7 @@ final class ChangeDirector<Function: NetworkFunction>: @unchecked Sendable {
   func start() {
     hasStarted = true
     let thread = Thread { [self] in
+      cd_thread_sleep_exactly()
       direct()
       settled.store(true, ordering: .releasing)
       done.signal()
