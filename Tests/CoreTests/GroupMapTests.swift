@@ -112,6 +112,18 @@ import Testing
       #expect(propose(&map, .drained(node)) == .accepted)
       #expect(migration.learn(map.group(0)) == .tell && migration.phase == phase)
     }
+    // One that does not see every entry: moved, and its sources died, before it looked; or begun anew by another.
+    var late = GroupMigration(group: 2, to: 0, map.group(2))
+    for transition in [late.begin, .commit, .drained(NodeID(20)), .drained(NodeID(21))] {
+      #expect(map.propose(transition, group: 2, ifVersion: map.group(2).version) == .accepted)
+    }
+    #expect(late.learn(map.group(2)) == .tellAndChangeRule && late.phase == .done)
+    var overtaken = GroupMigration(group: 4, to: 0, map.group(4))
+    _ = map.propose(overtaken.begin, group: 4, ifVersion: 1)
+    _ = overtaken.learn(map.group(4))
+    _ = map.propose(.undo, group: 4, ifVersion: 2)
+    _ = map.propose(.begin(to: 2), group: 4, ifVersion: 3)
+    #expect(overtaken.learn(map.group(4)) == .tell && overtaken.phase == .undone)
     var undone = GroupMigration(group: 1, to: 2, map.group(1))
     _ = map.propose(undone.begin, group: 1, ifVersion: undone.version)
     _ = undone.learn(map.group(1))

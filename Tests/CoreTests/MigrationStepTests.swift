@@ -120,6 +120,30 @@ import Testing
     finish(harness)
   }
 
+  /// A replica that is younger than the move: what comes late to it begins no flow, and is forwarded.
+  @Test func newReplicaForwardsWhatHasLeft() {
+    let harness = harness()
+    harness.begin(0, to: 1)
+    harness.settle()
+    var secondary = MigrationHarness.Secondary(
+      initialState: ScriptedFunction.initialState, configuration: harness.options.replication, layout: harness.layout,
+      isSyncing: true, memory: harness.arena.allocate)
+    var moved = harness.map.group(0)
+    #expect(moved.version == 5 && moved.phase == .settled && moved.pair == 1)
+    secondary.learn(moved, group: 0)
+    let metadata = PacketMetadata(time: 1, flowID: harness.flowID(0), counter: 1, layout: .opaque)
+    var packet = harness.bank.make(metadata, content: (0, 0), references: 1)
+    var unwanted = packet
+    #expect(secondary.hold(&packet, count: 1, unwanted: &unwanted) == 0)
+    #expect(secondary.heldCount == 0 && secondary.digest().flows == 0 && !secondary.isQuiescent)
+    #expect(secondary.takeForwarded(into: &unwanted, capacity: 1) == 1 && unwanted == packet && secondary.isQuiescent)
+    harness.giveBack(packet, 1, "the test")
+    moved.version = 4
+    secondary.learn(moved, group: 0)
+    #expect(secondary.counters.migration.stale == 1)
+    finish(harness)
+  }
+
   /// No room for what pends: the group is not frozen, whoever leads undoes it.
   @Test func refusesWhatItHasNoRoomFor() {
     let harness = harness {

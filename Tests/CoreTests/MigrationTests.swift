@@ -77,6 +77,23 @@ import Testing
     #expect(harness.seats[0].primary!.pointee.digest().flows == 0)
   }
 
+  /// Fewer flow indices than groups: a group is the low bits of the index, never of the generation.
+  @Test func moreGroupsThanFlows() {
+    let harness = harness {
+      $0.slots = 4
+      $0.replication.flowGroups = 16
+    }
+    for _ in 0..<3 { for flow in 0..<3 { harness.stamp(flow) } }
+    for group in 0..<16 where group % 2 == 0 { #expect(harness.begin(group, to: 1) == .accepted) }
+    for _ in 0..<3 {
+      for flow in 0..<3 { harness.stamp(flow) }
+      harness.pass()
+    }
+    finish(harness)
+    #expect(harness.outcomes == [.done: 8])
+    #expect(harness.seats[2].primary!.pointee.digest().flows == 3)
+  }
+
   /// Whatever replica fails after whichever step: the move is made or undone, nothing is lost, and no state is in two places.
   @Test(arguments: [0, 1, 2, 3]) func replicaFailsAtAnyStep(victim: Int) {
     for steps in 0..<24 {

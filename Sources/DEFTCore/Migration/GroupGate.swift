@@ -36,6 +36,8 @@ enum GroupStanding: UInt8 {
 /// (R17); the secondary's kept packets count against its hold. Hence nothing is refused here.
 @usableFromInline
 struct GroupGate: ~Copyable {
+  let groupCount: Int
+  /// Low bits of a flow's index: a table smaller than the groups has none of the upper ones.
   @usableFromInline let groupMask: UInt32
   @usableFromInline let standings: UnsafeMutablePointer<GroupStanding>
   /// The version of the map's entry that was learnt last.
@@ -64,12 +66,13 @@ struct GroupGate: ~Copyable {
   @usableFromInline let scratch: UnsafeMutablePointer<Packet>
   @usableFromInline static var scratchCapacity: Int { 64 }
 
-  init(groups: Int, capacity: Int, memory: TableMemory) {
+  init(groups: Int, layout: FlowIDLayout, capacity: Int, memory: TableMemory) {
     precondition(groups > 0 && groups & (groups - 1) == 0, "flow groups are the low bits of a flow index")
     func table<T>(_ count: Int, _ type: T.Type) -> UnsafeMutablePointer<T> {
       memory(count * MemoryLayout<T>.stride).bindMemory(to: type, capacity: count)
     }
-    groupMask = UInt32(groups - 1)
+    groupCount = groups
+    groupMask = UInt32(groups - 1) & layout.indexMask
     standings = table(groups, GroupStanding.self)
     versions = table(groups, UInt32.self)
     inherits = table(groups, Bool.self)
@@ -80,7 +83,6 @@ struct GroupGate: ~Copyable {
     self.capacity = capacity
   }
 
-  var groupCount: Int { Int(groupMask) + 1 }
   /// Not every group is open: bursts have to be filtered.
   @inlinable @inline(__always)
   var isFiltering: Bool { closedCount != 0 }

@@ -13,6 +13,8 @@
 /// | committed | every unit has the rule | forwarding | `watchDrain` |
 /// | committed, forwarding | the map: one source less | (same) | `tell` |
 /// | committed, forwarding | the map: settled at the target | done | `tell` |
+/// | idle … staged | the map: settled at the target (its entries were not all seen) | done | `tell`, the switches' rules |
+/// | freezing … staged | the map: moving, anew | undone | `tell` |
 ///
 /// Prohibited: undone behind committed; done before every unit has the rule, unless both sources are dead; any rule changed
 /// before committed; a thaw at the source, or a discard at the target, before undone.
@@ -63,11 +65,6 @@ public struct GroupMigration: Sendable {
     case (.moving, .idle):
       phase = .freezing
       return .tell
-    case (.settled, .idle), (.settled, .freezing), (.settled, .draining), (.settled, .moving),
-      (.settled, .staged):
-      precondition(assignment.pair == source, "settled elsewhere without a commit")
-      phase = .undone
-      return .tell
     case (.inheriting, .idle), (.inheriting, .freezing), (.inheriting, .draining), (.inheriting, .moving),
       (.inheriting, .staged):
       // Another leader may have seen it staged; this one sees the map's entries as they come, perhaps not all of them.
@@ -77,8 +74,13 @@ public struct GroupMigration: Sendable {
     case (.settled, .committed), (.settled, .forwarding):
       phase = .done
       return .tell
+    case (.settled, _) where assignment.pair != source:
+      phase = .done
+      return .tellAndChangeRule
     default:
-      preconditionFailure("the map went from \(phase) to \(assignment.phase)")
+      // Settled at the source, or by now another leader's.
+      phase = .undone
+      return .tell
     }
   }
 

@@ -10,7 +10,8 @@ extension PrimaryReplica where Log: ~Copyable {
   @inlinable @inline(__always)
   public var isMigrating: Bool { gate.isFiltering || hasMoves }
 
-  /// The map has changed for a group. Of an earlier version than is known here: nothing happens, counted.
+  /// The map has changed for a group; a new replica is told of every group that has ever moved. Of an earlier version than is
+  /// known here: nothing happens, counted.
   public mutating func learn(_ assignment: GroupAssignment, group: Int) {
     precondition(configuration.isReplicated, "groups move between pairs with secondaries")
     guard assignment.version > gate.versions[group] else {
@@ -29,7 +30,8 @@ extension PrimaryReplica where Log: ~Copyable {
     } else if assignment.pair == pair {
       undo(group)
       if gate.standings[group] == .foreign { beginThaw(group) }
-    } else if case .inheriting(let source, _, _) = assignment.phase, source == pair {
+    } else if gate.standings[group] != .staged {
+      // Also of a replica that is younger than the move: what comes late must not begin a flow here.
       leave(group)
     }
   }
@@ -97,10 +99,12 @@ extension PrimaryReplica where Log: ~Copyable {
   /// forwarded.
   private mutating func leave(_ group: Int) {
     guard gate.standings[group] != .foreign else { return }
-    if let place = moves.outgoing.firstIndex(where: { $0.group == group }) { moves.outgoing.remove(at: place) }
+    if let place = moves.outgoing.firstIndex(where: { $0.group == group }) {
+      moves.outgoing.remove(at: place)
+      counters.migration.left &+= 1
+    }
     flows.clear(group, of: gate.groupCount, to: Function.initialState)
     gate.set(group, .foreign)
-    counters.migration.left &+= 1
     noteMoves()
     updateRoomLimit()
   }
@@ -207,6 +211,8 @@ extension PrimaryReplica where Log: ~Copyable {
     return count
   }
 
+  /// Packets that `takeForwarded` would give out.
+  public var forwardableCount: Int { gate.foreignCount }
   /// Packets of a group that are kept here. Once what was sent here before the switch's rule changed has been taken from the
   /// input, and this is 0, the former owner has drained (`GroupTransition.drained`).
   public func keptCount(of group: Int) -> Int { gate.count(of: group) }

@@ -27,7 +27,7 @@ extension SecondaryReplica {
       guard !assignment.isMoving, [.staged, .foreign].contains(gate.standings[group]) else { return }
       counters.migration.joined &+= 1
       gate.set(group, gate.count(of: group) == 0 ? .open : .thawing)
-    } else if case .inheriting(let source, _, _) = assignment.phase, source == Int(configuration.pair) {
+    } else if !assignment.isMoving, gate.standings[group] != .staged {
       leave(group)
     }
   }
@@ -39,7 +39,6 @@ extension SecondaryReplica {
   private mutating func leave(_ group: Int) {
     guard gate.standings[group] != .foreign else { return }
     gate.set(group, .foreign)
-    counters.migration.left &+= 1
     var position = heldHead
     while position != heldTail {
       let place = Int(position & heldMask)
@@ -145,6 +144,7 @@ extension SecondaryReplica {
     return count
   }
 
+  public var forwardableCount: Int { gate.foreignCount }
   /// Packets of a group that are kept here; as `PrimaryReplica.keptCount`.
   public func keptCount(of group: Int) -> Int { gate.count(of: group) }
   public var keptCount: Int { gate.count }

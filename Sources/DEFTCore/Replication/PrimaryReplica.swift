@@ -134,7 +134,8 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     self.init(
       function: function, configuration: configuration, flows: FlowStateTable(layout: layout, memory: memory),
       prepares: prepares, commits: commits, closeCapacity: closeCapacity, hasSecondary: hasSecondary,
-      gate: GroupGate(groups: configuration.flowGroups, capacity: configuration.kept, memory: memory), memory: memory)
+      gate: GroupGate(
+        groups: configuration.flowGroups, layout: layout, capacity: configuration.kept, memory: memory), memory: memory)
   }
 
   init(

@@ -92,7 +92,8 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
     heldMask = UInt64(configuration.holdCapacity - 1)
     lost = LostRanges(capacity: configuration.lostRanges, memory: memory)
     repair = SecondaryRepair(configuration, memory: memory)
-    gate = GroupGate(groups: configuration.flowGroups, capacity: configuration.held, memory: memory)
+    gate = GroupGate(
+      groups: configuration.flowGroups, layout: layout, capacity: configuration.longestHold, memory: memory)
     var entries = 1
     while entries < configuration.window * configuration.batchFlows { entries *= 2 }
     waiting = table(entries, ClockEntry.self)

@@ -33,7 +33,8 @@ struct TableArena {
       + (replication.snapshotChunk + replication.batch) * entry + layout.indexCount / 8 + lists
     let flow = (MemoryLayout<FlowState<State>>.size + 63) & ~63
     let secondary =
-      layout.indexCount * (flow + 4) + 16 * replication.holdCapacity + 2 * lists + 16 * replication.stateClockPackets
+      layout.indexCount * (flow + 4) + 16 * (replication.holdCapacity + replication.longestHold) + 2 * lists
+      + 16 * replication.stateClockPackets
     return (primary + (1 << 20), secondary + (1 << 20))
   }
 }
