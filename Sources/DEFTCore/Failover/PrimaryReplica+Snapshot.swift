@@ -121,7 +121,7 @@ extension PrimaryReplica where Log: ~Copyable {
     guard snapshot.markBased(index) else { return }
     let flow = flows[index]
     // A flow that begins in this epoch begins at the secondary as it does here (R16).
-    guard flow.pointee.flowID != 0 else { return }
+    guard flow.pointee.flowID != 0, !gate.isFiltering || !gate.isInert(flow.pointee.flowID) else { return }
     let stateSize = MemoryLayout<Function.State>.size
     let entry = snapshot.stage()
     write(flow, to: entry, stateSize: stateSize, entryBytes: snapshot.entryBytes)

@@ -44,6 +44,10 @@ struct GroupGate: ~Copyable {
   let versions: UnsafeMutablePointer<UInt32>
   /// Former owners may still have packets of the group: nothing of it is declared lost, or denied.
   let inherits: UnsafeMutablePointer<Bool>
+  /// Entries of a group that has left and that still say what they said before, counted from the group's first one; none
+  /// else may look at them. They are cleared a few at a time: each lies in a cache line and a page of its own.
+  let uncleared: UnsafeMutablePointer<UInt32>
+  var unclearedCount = 0
   /// Groups that are not open.
   @usableFromInline private(set) var closedCount = 0
   private(set) var stagedCount = 0
@@ -76,6 +80,7 @@ struct GroupGate: ~Copyable {
     standings = table(groups, GroupStanding.self)
     versions = table(groups, UInt32.self)
     inherits = table(groups, Bool.self)
+    uncleared = table(groups, UInt32.self)
     lists = table(groups, (head: UInt32, tail: UInt32, count: UInt32).self)
     // Zeroed memory is a pool of which no node was used yet.
     nodes = table(capacity + 1, Node.self)
@@ -90,6 +95,8 @@ struct GroupGate: ~Copyable {
   func group(_ flowID: UInt32) -> Int { Int(flowID & groupMask) }
   @inlinable @inline(__always)
   func standing(_ flowID: UInt32) -> GroupStanding { standings[group(flowID)] }
+  /// The flow's entry says nothing: the group's state is inert, or is another pair's.
+  func isInert(_ flowID: UInt32) -> Bool { [.staged, .foreign].contains(standing(flowID)) }
   /// Packets that there is room for.
   @inlinable @inline(__always)
   var free: Int { capacity - count }

@@ -75,6 +75,8 @@ struct MoveTable<Move: BitwiseCopyable>: ~Copyable {
 @usableFromInline
 struct PrimaryMoves: ~Copyable {
   var outgoing: MoveTable<OutgoingMove>
+  /// The one of them that has sent last.
+  var turn = 0
   var incoming: MoveTable<IncomingMove>
   /// A staged group was given up, and the secondary has not been told: groups, by bit.
   let unstaged: UnsafeMutablePointer<Bool>

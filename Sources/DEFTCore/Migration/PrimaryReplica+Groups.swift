@@ -103,7 +103,7 @@ extension PrimaryReplica where Log: ~Copyable {
       moves.outgoing.remove(at: place)
       counters.migration.left &+= 1
     }
-    flows.clear(group, of: gate.groupCount, to: Function.initialState)
+    gate.beginClearing(group, entries: flows.indexCount(ofGroup: group, of: gate.groupCount))
     gate.set(group, .foreign)
     noteMoves()
     updateRoomLimit()
@@ -172,6 +172,7 @@ extension PrimaryReplica where Log: ~Copyable {
   /// while `isMigrating`. Packets that are not wanted are put into `unwanted`; the caller gives up the primary's and
   /// egress's reference of each. Returns how many.
   public mutating func thaw(unwanted: UnsafeMutablePointer<Packet>, capacity: Int, now: UInt64) -> Int {
+    if gate.unclearedCount > 0 { flows.continueClearing(&gate, to: Function.initialState) }
     guard gate.isFiltering, mayProcess else { return 0 }
     var count = 0
     for group in 0..<gate.groupCount where gate.standings[group] == .thawing {
@@ -227,9 +228,44 @@ extension FlowStateTable {
 
   /// Nothing is known of the group's flows any more.
   func clear(_ group: Int, of groups: Int, to state: State) {
-    for index in stride(from: group, to: layout.indexCount, by: groups) where self[index].pointee.flowID != 0 {
+    clear(group, of: groups, from: 0, to: indexCount(ofGroup: group, of: groups), state)
+  }
+
+  private func clear(_ group: Int, of groups: Int, from: Int, to end: Int, _ state: State) {
+    for place in from..<end {
+      let index = group + place * groups
+      guard self[index].pointee.flowID != 0 else { continue }
       precondition(!self[index].pointee.isInBatch, "a flow leaves that the open batch has touched")
       self[index].pointee = FlowState(beginning: 0, state)
     }
+  }
+
+  /// Entries cleared in one step.
+  private static var clearingStep: Int { 128 }
+
+  /// One step of clearing the groups that have left.
+  func continueClearing(_ gate: inout GroupGate, to state: State) {
+    guard let group = (0..<gate.groupCount).first(where: { gate.uncleared[$0] > 0 }) else { return }
+    let left = Int(gate.uncleared[group])
+    let end = max(0, left - FlowStateTable.clearingStep)
+    clear(group, of: gate.groupCount, from: end, to: left, state)
+    gate.uncleared[group] = UInt32(end)
+    if end == 0 { gate.unclearedCount -= 1 }
+  }
+
+  /// The group comes back before it was cleared.
+  func finishClearing(_ group: Int, _ gate: inout GroupGate, to state: State) {
+    guard gate.uncleared[group] > 0 else { return }
+    clear(group, of: gate.groupCount, from: 0, to: Int(gate.uncleared[group]), state)
+    gate.uncleared[group] = 0
+    gate.unclearedCount -= 1
+  }
+}
+
+extension GroupGate {
+  mutating func beginClearing(_ group: Int, entries: Int) {
+    guard entries > 0, uncleared[group] == 0 else { return }
+    uncleared[group] = UInt32(entries)
+    unclearedCount += 1
   }
 }

@@ -34,21 +34,25 @@ extension PrimaryReplica where Log: ~Copyable {
     }
   }
 
-  /// One step of the moves to the pair `target`: looks whether they have drained, and writes at most one message each. `log`
+  /// One step of the moves to the pair `target`: looks whether they have drained, and writes at most
+  /// one message, for the other flows wait meanwhile. `log`
   /// goes to that pair's primary and keeps nothing. To be called in every poll while `isMigrating`. True if there is
   /// something to read.
   public mutating func continueMoves<Out: MessageLog & ~Copyable>(
     to target: Int, now: UInt64, into log: inout Out
   ) -> Bool {
-    var hasMail = false
     for place in 0..<moves.outgoing.count where moves.outgoing[place].target == target {
       if moves.outgoing[place].phase == .draining, isDrained(moves.outgoing[place]) {
         moves.outgoing[place].phase = .sending
         noteMoves()
       }
-      if moves.outgoing[place].phase == .sending, send(place, now: now, into: &log) { hasMail = true }
     }
-    return hasMail
+    for _ in 0..<moves.outgoing.count {
+      moves.turn = moves.turn + 1 < moves.outgoing.count ? moves.turn + 1 : 0
+      let move = moves.outgoing[moves.turn]
+      if move.target == target, move.phase == .sending, send(moves.turn, now: now, into: &log) { return true }
+    }
+    return false
   }
 
   /// Everything of the group that was processed is voted for, released and acknowledged by egress, and its state is applied

@@ -52,6 +52,7 @@ extension PrimaryReplica where Log: ~Copyable {
       counters.migration.impossible &+= 1
       return nil
     }
+    flows.finishClearing(group, &gate, to: Function.initialState)
     gate.set(group, .staged)
     moves.incoming.append(
       IncomingMove(

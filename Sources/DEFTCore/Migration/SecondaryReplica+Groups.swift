@@ -49,7 +49,8 @@ extension SecondaryReplica {
       held[place].flowID = 0
     }
     closeRanks()
-    clear(group)
+    forgetPending(group)
+    gate.beginClearing(group, entries: flows.indexCount(ofGroup: group, of: gate.groupCount))
     mayFree = true
   }
 
@@ -70,10 +71,18 @@ extension SecondaryReplica {
     repair.sorted(old: oldCount, from: place)
   }
 
-  private mutating func clear(_ group: Int) {
-    for index in stride(from: group, to: flows.layout.indexCount, by: gate.groupCount) {
-      while flows[index].pointee.pending != 0 { _ = pending.removeFirst(&flows[index].pointee.pending) }
+  /// The copies themselves are kept, and go.
+  private mutating func forgetPending(_ group: Int) {
+    guard pending.count > 0 else { return }
+    for node in 1...pending.usedNodes {
+      guard let packet = pending.packet(at: node), gate.group(packet.pointee.flowID) == group else { continue }
+      let flow = flows.entry(packet.pointee.flowID)
+      while flow.pointee.pending != 0 { _ = pending.removeFirst(&flow.pointee.pending) }
     }
+  }
+
+  private mutating func clear(_ group: Int) {
+    forgetPending(group)
     flows.clear(group, of: gate.groupCount, to: initialState)
   }
 
@@ -112,6 +121,7 @@ extension SecondaryReplica {
   /// Holds what was kept of groups that are this pair's (again). Copies that are not wanted are put into `unwanted`; the
   /// caller gives up the secondary's reference of each. Returns how many.
   public mutating func thaw(unwanted: UnsafeMutablePointer<Packet>, capacity: Int) -> Int {
+    if gate.unclearedCount > 0 { flows.continueClearing(&gate, to: initialState) }
     guard gate.isFiltering else { return 0 }
     var count = 0
     for group in 0..<gate.groupCount where gate.standings[group] == .thawing {
@@ -173,7 +183,10 @@ extension SecondaryReplica {
       clear(group)
       return gate.set(group, .foreign)
     }
-    if gate.standings[group] != .staged { gate.set(group, .staged) }
+    if gate.standings[group] != .staged {
+      flows.finishClearing(group, &gate, to: initialState)
+      gate.set(group, .staged)
+    }
     for index in 0..<Int(header.count) { install(body + MoveHeader.byteCount + index * entryBytes) }
   }
 

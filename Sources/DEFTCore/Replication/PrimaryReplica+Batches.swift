@@ -308,7 +308,7 @@ extension PrimaryReplica where Log: ~Copyable {
     var sum: UInt64 = 0
     var count = 0
     forEachFlow { flow in
-      guard gate.standing(flow.flowID) != .staged else { return }
+      guard !gate.isInert(flow.flowID) else { return }
       count += 1
       sum &+= flow.digest(next: flow.next)
     }

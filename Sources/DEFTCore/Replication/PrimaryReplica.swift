@@ -178,9 +178,10 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     applyPolicy()
   }
 
-  /// Batches sent and not voted for.
+  /// Batches sent and not voted for. Read by another thread it may be wrong, even negative, for the two numbers are not read at
+  /// one time; it must not end the process then.
   @inlinable @inline(__always)
-  public var batchesInFlight: Int { Int(closedBatch - votedBatch) }
+  public var batchesInFlight: Int { Int(truncatingIfNeeded: closedBatch &- votedBatch) }
   /// Packets in the open batch.
   @inlinable @inline(__always)
   public var openCount: Int { Int(tail - closed) }

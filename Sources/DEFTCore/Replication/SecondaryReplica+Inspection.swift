@@ -13,7 +13,7 @@ extension SecondaryReplica {
     var count = 0
     for index in 0..<flows.layout.indexCount {
       let flow = flows[index]
-      guard flow.pointee.flowID != 0, gate.standing(flow.pointee.flowID) != .staged else { continue }
+      guard flow.pointee.flowID != 0, !gate.isInert(flow.pointee.flowID) else { continue }
       count += 1
       sum &+= flow.pointee.digest(next: appliedNext[index])
     }

@@ -107,7 +107,7 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
 
   /// Copies held.
   @inlinable @inline(__always)
-  public var heldCount: Int { Int(heldTail - heldHead) }
+  public var heldCount: Int { Int(truncatingIfNeeded: heldTail &- heldHead) }
   /// How many copies may come in now.
   @inlinable @inline(__always)
   public var room: Int { max(0, configuration.held - heldCount - gate.count) }

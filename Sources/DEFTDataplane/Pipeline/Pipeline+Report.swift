@@ -12,14 +12,14 @@ extension Pipeline {
     guard isExhausted, director?.isSettled ?? true else { return false }
     let sums = report()
     if let distributor {
-      let distributed = distributor.pointee.received - distributor.pointee.inputBufferFull
+      let distributed = distributor.pointee.received &- distributor.pointee.inputBufferFull
       guard stampers.reduce(0, { $0 + $1.pointee.received }) == distributed else { return false }
     }
     let present = (0..<configuration.pairs).map { replicas.primaries(ofPair: $0).last! }
     if director == nil {
       let sent =
         sums.stamped + sums.closeMarkers + stampers.reduce(0) { $0 + $1.pointee.fabric.duplicated.primary }
-        - sums.destroyedToPrimaries
+        &- sums.destroyedToPrimaries
       guard sent == sums.pairs.reduce(0, { $0 + $1.primary.received }) else { return false }
       let released = sums.pairs.reduce(0) { $0 + $1.primary.released }
       guard released == egress.pointee.decided else { return false }
@@ -71,9 +71,10 @@ extension Pipeline {
       }
       report.pairs.append(
         .init(
-          pair: pair, primary: primary, secondary: secondary, batchesInFlight: present.pointee.replica.batchesInFlight,
+          pair: pair, primary: primary, secondary: secondary,
+          batchesInFlight: max(0, present.pointee.replica.batchesInFlight),
           pendingNow: present.pointee.replica.pendingCount, pendingHighWater: present.pointee.replica.pendingHighWater,
-          heldNow: copies.last?.pointee.replica.heldCount ?? 0))
+          heldNow: max(0, copies.last?.pointee.replica.heldCount ?? 0)))
       report.processed += primary.processed
       report.droppedByFunction += primary.droppedByFunction
       report.released += primary.released
