@@ -183,10 +183,11 @@ extension PrimaryReplica where Log: ~Copyable {
       if standing != .inSync { counters.impossibleMessages &+= 1 }
       return
     }
-    if header.batch >= snapshot.applied {
+    if header.batch > snapshot.applied {
       snapshot.applied = header.batch
       prepares.trim(through: snapshot.end(of: header.batch))
     }
+    if votedBatch == closedBatch { prepares.trim(through: snapshot.trimmable) }
     if header.flags & ControlMessageHeader.syncComplete != 0, snapshot.phase == .ended {
       // From here on a release needs a vote, whatever the policy. What went without one must be voted for, too, before the
       // secondary may be promoted: it could not re-process what it does not hold.

@@ -39,6 +39,8 @@ struct SnapshotState: ~Copyable {
   var drainedTail: UInt64?
   /// `baseEnd` is to be sent once more, so that the secondary says again how far it is (R13).
   var isEndDue = false
+  /// Where that ends in the log. Prepares that nobody has voted for may lie before it.
+  private var repeatedEnd: UInt64 = 0
   /// Passed packets when the sync began: egress must have them before the snapshot counts.
   var passedBefore: UInt64 = 0
   /// End of what was released without a vote.
@@ -58,6 +60,7 @@ struct SnapshotState: ~Copyable {
     for word in 0..<words { based[word] = 0 }
     reset()
     phase = .sweeping
+    repeatedEnd = 0
     passedBefore = passed
     unvotedEnd = tail
   }
@@ -86,8 +89,11 @@ struct SnapshotState: ~Copyable {
 
   /// A base message is in the log; `isRepeated`: the last one, once more.
   mutating func note(end: UInt64, isRepeated: Bool) {
-    if !isRepeated { sent += 1 }
+    guard !isRepeated else { return repeatedEnd = end }
+    sent += 1
     ends[Int(sent % Self.capacity)] = end
   }
+  /// Up to where the log may be trimmed once there is a vote for every batch: the secondary has all of the snapshot.
+  var trimmable: UInt64 { applied == sent ? repeatedEnd : 0 }
   func end(of message: UInt64) -> UInt64 { ends[Int(message % Self.capacity)] }
 }

@@ -219,7 +219,7 @@ extension PrimaryReplica where Log: ~Copyable {
       votedBatch = batch
       votedEnd = record.end
       if standing == .inSync { voted = max(voted, votedEnd) } else { finishVoting() }
-      prepares.trim(through: record.prepareEnd)
+      prepares.trim(through: batch == closedBatch ? max(record.prepareEnd, snapshot.trimmable) : record.prepareEnd)
     }
     while clocksApplied < clocksSent {
       let clock = stateClocks[Int(clocksApplied % Self.stateClockCapacity)]
