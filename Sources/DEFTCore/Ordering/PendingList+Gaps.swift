@@ -22,6 +22,9 @@ extension PendingList {
     }
   }
 
+  /// Whether one more packet would find room in the list that starts at `head`.
+  func hasRoom(_ head: UInt32) -> Bool { freeHead != 0 && (head == 0 || nodes[Int(head)].length < perFlowLimit) }
+
   /// Counter of the last packet in the list; `head` is not 0.
   func lastCounter(_ head: UInt32) -> UInt32 { nodes[Int(nodes[Int(head)].tail)].counter }
 

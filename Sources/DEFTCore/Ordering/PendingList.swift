@@ -26,6 +26,8 @@ public struct PendingList: ~Copyable {
   private(set) var lastInserted: UInt32 = 0
   /// Nodes that `drain` has looked at.
   private var drained = 0
+  /// The most that were ever in one list.
+  public private(set) var longest = 0
   /// The most that were ever pending.
   public private(set) var highWater = 0
 
@@ -71,6 +73,7 @@ public struct PendingList: ~Copyable {
     lastInserted = index
     count += 1
     highWater = max(highWater, count)
+    longest = max(longest, Int(length) + 1)
     return .inserted
   }
 

@@ -100,7 +100,8 @@ extension PrimaryReplica where Log: ~Copyable {
       counters.repair.needless &+= 1
       return
     }
-    guard repair.repairedCount < ReplicationConfiguration.repairBurst else {
+    // What could not be processed soon would only keep packets from the pool: it is asked for again.
+    guard repair.repairedCount < min(ReplicationConfiguration.repairBurst, room) else {
       counters.repair.noRoom &+= 1
       return
     }
@@ -254,12 +255,13 @@ extension PrimaryReplica where Log: ~Copyable {
     guard repair.pacing.mayAsk(now: now, gapTimeout: configuration.gapTimeout),
       gap.pointee.asks == 0 || now &- gap.pointee.asked >= configuration.gapTimeout
     else { return }
-    // Whatever else the flow lacks is likely to be as old.
+    // Whatever else the flow lacks is likely to be as old; but the pendingList needs room for what comes behind the first gap.
     let head = flow.pointee.flowID == flowID ? flow.pointee.pending : 0
     let end = head == 0 ? upTo : pending.lastCounter(head)
     let before = repair.asking.count
+    let most = pending.hasRoom(head) ? ReplicationConfiguration.repairRangesPerFlow : 1
     pending.holes(head, in: PacketRange(flowID: flowID, from: next, end: end)) { hole in
-      guard repair.asking.count - before < ReplicationConfiguration.repairRangesPerFlow else { return }
+      guard repair.asking.count - before < most else { return }
       if repair.asking.add(hole) { counters.repair.wanted &+= UInt64(hole.count) }
     }
     guard repair.asking.count != before else {

@@ -349,4 +349,6 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
   /// Packets that wait for their turn.
   public var pendingCount: Int { pending.count }
   public var pendingHighWater: Int { pending.highWater }
+  /// The most that ever waited of one flow.
+  public var longestPending: Int { pending.longest }
 }

@@ -112,6 +112,8 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
   @inlinable @inline(__always)
   public var room: Int { max(0, configuration.held - heldCount - gate.count) }
   public var pendingCount: Int { pending.count }
+  /// The most that ever waited of one flow.
+  public var longestPending: Int { pending.longest }
 
   // MARK: copies
 
