@@ -43,6 +43,10 @@ final class PrimaryActor: ReplicaActor {
   private(set) var passedBeforeSync: UInt64 = 0
   /// What a secondary has voted for that failed before it was in sync, and that could therefore go.
   private(set) var formerVotes: [UInt32: UInt32] = [:]
+  /// What the secondary has said that it does not hold.
+  private(set) var denials = Denials()
+  /// Per flow, the last packet released, not counting retransmissions (R20).
+  var lastReleased: [UInt32: UInt32] = [:]
   /// What gap repair has brought and the replica has not looked at.
   var repaired = Fifo<Packet>()
 
@@ -112,6 +116,7 @@ final class PrimaryActor: ReplicaActor {
       guard replica.standing != .none else { return }
       simulation.occurrences.note(replica.standing == .syncing ? .aloneWhileSyncing : .alone)
       replica.secondaryFailed(epoch: assignment.epoch)
+      denials = Denials()
     } else if assignment.epoch > epoch {
       wantedSync = assignment
       simulation.wake(index)
@@ -196,6 +201,7 @@ final class PrimaryActor: ReplicaActor {
     var count = 0
     while !inbox.isEmpty {
       let message = inbox.removeFirst()
+      denials.note(message, epoch: epoch)
       if let answer = Answer(message) {
         simulation.trace("\(name): told voted \(answer.voted) applied \(answer.applied)")
       }
@@ -211,6 +217,7 @@ final class PrimaryActor: ReplicaActor {
 
   private func readAcknowledgement() -> Int {
     guard replica.acknowledged(acknowledged) else { return 0 }
+    simulation.checkOwner(self)
     link?.ring()
     return 1
   }
@@ -221,6 +228,7 @@ final class PrimaryActor: ReplicaActor {
     let packets = simulation.burstBuffer.baseAddress!
     let first = replica.releaseSequence
     let count = replica.release(into: packets, capacity: room)
+    if count > 0 { simulation.checkOwner(self) }
     for i in 0..<count {
       simulation.checkReleased(packets[i], first + UInt64(i), by: self)
       simulation.sendToEgress(packets[i], tag(first + UInt64(i)), from: node.holder)
@@ -316,6 +324,7 @@ final class PrimaryActor: ReplicaActor {
   private func close() -> Int {
     let wasFull = replica.openCount >= simulation.options.replication.batch
     guard replica.closeBatchIfDue(inputIsDry: isDry, now: simulation.now) else { return 0 }
+    simulation.checkOwner(self)
     simulation.occurrences.note(wasFull ? .batchFull : isDry ? .batchDry : .batchFlushed)
     link?.ring()
     lookAtPrepares()

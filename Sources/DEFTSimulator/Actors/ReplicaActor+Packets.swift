@@ -17,8 +17,8 @@ extension ReplicaActor {
         next += 1
         simulation.trace("\(name): has no use for \(simulation.text(packet))")
         simulation.giveBack(packet, node.holder, referencesPerPacket, name)
-      } else {
-        _ = simulation.flow(packet.pointee.flowID)?.hold(packet.pointee.counter, mark)
+      } else if simulation.flow(packet.pointee.flowID)?.hold(packet.pointee.counter, mark) ?? false {
+        simulation.repaired += 1
       }
     }
     simulation.require(next == unwantedCount, .packetMemory) { "\(name) refuses a packet that it was not given" }

@@ -129,6 +129,10 @@ final class SecondaryActor: ReplicaActor {
     for i in 0..<count { packets[i] = input.removeFirst() }
     taken += UInt64(count)
     let unwantedCount = replica.hold(packets, count: count, unwanted: unwanted)
+    // Beyond that there is room for gap repair alone.
+    simulation.require(replica.heldCount <= simulation.options.replication.held, .bounds) {
+      "\(name) holds \(replica.heldCount)"
+    }
     var next = 0
     for i in 0..<count {
       if next < unwantedCount, unwanted[next] == packets[i] {
@@ -213,6 +217,7 @@ final class SecondaryActor: ReplicaActor {
     let unwanted = simulation.otherBuffer.baseAddress!
     let outcome = replica.repairGaps(
       now: simulation.now, inputIsDry: input.isEmpty || replica.room == 0, into: &log, unwanted: unwanted)
+    simulation.checkDenials(link.repairToPrimary, by: self)
     settleRepaired(waiting: replica.repairedWaiting, unwanted, outcome.unwanted)
     if outcome.hasMail { link.ring() }
     return outcome.hasMail ? 1 : 0

@@ -5,7 +5,8 @@ extension Simulation {
   func checkPrimaryBounds(_ actor: PrimaryActor) {
     let pair = options.replication
     let isInBounds =
-      actor.replica.pendingCount <= pair.pending && actor.replica.batchesInFlight <= pair.window
+      actor.replica.pendingCount <= pair.pending && actor.replica.longestPending <= pair.pendingPerFlow
+      && actor.replica.batchesInFlight <= pair.window
       && actor.replica.openCount <= pair.batch + pair.pending && actor.inbox.count <= options.inbox
       && actor.input.count <= 2 * options.inputBuffer
     require(isInBounds, .bounds) {
@@ -19,7 +20,8 @@ extension Simulation {
   func checkSecondaryBounds(_ actor: SecondaryActor) {
     let pair = options.replication
     let isInBounds =
-      actor.replica.pendingCount <= pair.pending && actor.replica.heldCount <= pair.longestHold
+      actor.replica.pendingCount <= pair.pending && actor.replica.longestPending <= pair.pendingPerFlow
+      && actor.replica.heldCount <= pair.longestHold
       && actor.inbox.count <= options.inbox && actor.outbox.count <= options.inbox
       && actor.input.count <= 2 * options.inputBuffer
     require(isInBounds, .bounds) { "\(actor.name): \(actor.replica.pendingCount) pending, \(actor.replica.heldCount) held" }

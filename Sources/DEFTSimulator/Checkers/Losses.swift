@@ -7,17 +7,31 @@ extension Simulation {
   /// A copy of the packet did not arrive, or found no room.
   func noteLostCopy(_ packet: Packet) { flow(packet.pointee.flowID)?.noteLostCopy(packet.pointee.counter) }
 
+  /// The secondary has just written what it does not hold: none of that may be here, in the hold or before it.
+  func checkDenials(_ log: SimulatedLog, by actor: SecondaryActor) {
+    while log.seen < log.messages.count {
+      let bytes = log.messages[log.seen].bytes
+      log.seen += 1
+      guard actor.replica.room > 0 else { continue }
+      forEachDenied(bytes) { range in
+        let waits = actor.input.waiting.contains { range.contains($0.pointee.flowID, $0.pointee.counter) }
+        require(!waits, .lostTruly) { "\(actor.name) denies \(range), which waits in its input" }
+      }
+    }
+  }
+
   /// A control thread reads what its lcore says of gaps.
   func noteRepair(_ message: UnsafeRawBufferPointer, by name: String) {
     guard isTraced else { return }
     let header = ControlMessageHeader(reading: message.baseAddress!)
     let body = message.baseAddress! + ControlMessageHeader.byteCount
     switch ControlMessageHeader.Kind(rawValue: header.kind) {
-    case .missing, .want:
-      let says = header.kind == ControlMessageHeader.Kind.want.rawValue ? "asks for" : "does not hold"
+    case .missing:
+      forEachDenied(message) { trace("\(name): does not hold (\($0.flowID), \($0.from)..<\($0.end))") }
+    case .want:
       for i in 0..<Int(header.count) {
         let range = PacketRange(reading: body + i * PacketRange.byteCount)
-        trace("\(name): \(says) (\(range.flowID), \(range.from)..<\(range.end))")
+        trace("\(name): asks for (\(range.flowID), \(range.from)..<\(range.end))")
       }
     case .uncovered:
       for i in 0..<Int(header.count) {
@@ -54,6 +68,10 @@ extension Simulation {
     // A successor says again what votes have bound, be there a copy of it or not.
     for counter in range.from..<range.end where !flow.lost.contains(counter) {
       flow.declareLost(counter, actor.mark)
+      let denials = actor.denials.count(range.flowID, counter)
+      require(actor.replica.standing == .none || denials >= 2, .lostTruly) {
+        "\(actor.name) declares (\(range.flowID), \(counter)) lost, which its secondary has denied \(denials) times"
+      }
       let wasLost = flow.hasLostCopy(counter) || options.faults.contains(.delay) || options.faults.contains(.duplication)
       require(wasLost && !flow.isHeld(counter, actor.mark), .lostTruly) {
         "\(actor.name) declares (\(range.flowID), \(counter)) lost"
@@ -97,4 +115,27 @@ extension Simulation {
     let marks = [primary(flow.pair)?.mark, secondary(flow.pair)?.mark].compactMap { $0 }
     return !marks.contains { flow.isHeld(counter, $0) }
   }
+}
+
+/// Calls `body` with what a message says that its sender does not hold; of other messages with nothing.
+func forEachDenied(_ message: UnsafeRawBufferPointer, _ body: (PacketRange) -> Void) {
+  let header = ControlMessageHeader(reading: message.baseAddress!)
+  guard header.kind == ControlMessageHeader.Kind.missing.rawValue else { return }
+  for i in 0..<Int(header.count) {
+    body(PacketRange(reading: message.baseAddress! + ControlMessageHeader.byteCount + i * PacketRange.byteCount))
+  }
+}
+
+/// How often a primary's secondary has said of each packet that it does not hold it.
+struct Denials {
+  private var counts: [UInt64: Int] = [:]
+
+  mutating func note(_ message: UnsafeRawBufferPointer, epoch: UInt32) {
+    guard ControlMessageHeader(reading: message.baseAddress!).epoch == epoch else { return }
+    forEachDenied(message) { range in
+      for counter in range.from..<range.end { counts[Denials.key(range.flowID, counter), default: 0] += 1 }
+    }
+  }
+  func count(_ flowID: UInt32, _ counter: UInt32) -> Int { counts[Denials.key(flowID, counter)] ?? 0 }
+  private static func key(_ flowID: UInt32, _ counter: UInt32) -> UInt64 { UInt64(flowID) << 32 | UInt64(counter) }
 }

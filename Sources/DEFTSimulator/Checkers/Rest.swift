@@ -56,6 +56,8 @@ extension Simulation {
   private func gather(_ counters: PrimaryCounters) {
     occurrences.note(.declaredLost, counters.repair.lost)
     occurrences.note(.uncovered, counters.repair.uncovered)
+    occurrences.note(.outsideWindow, counters.outsideWindow)
+    occurrences.note(.releasedWhileSyncing, counters.releasedWhileSyncing)
     occurrences.note(.prepareLogFull, counters.prepareLogFull)
     occurrences.note(.commitLogFull, counters.commitLogFull)
     occurrences.note(.stateClockTaken, counters.stateClocksTaken)
@@ -71,6 +73,7 @@ extension Simulation {
 
   private func gather(_ counters: SecondaryCounters) {
     occurrences.note(.boundLost, counters.repair.lost)
+    occurrences.note(.outsideWindow, counters.outsideWindow)
     occurrences.note(.denied, counters.repair.missing)
     occurrences.note(.stateClockApplied, counters.stateClocksApplied)
     occurrences.note(.reorderedAtSecondary, counters.reordered)
@@ -80,38 +83,5 @@ extension Simulation {
     occurrences.note(.staleGeneration, counters.staleGeneration)
     occurrences.note(.repeatedMessage, counters.repeatedMessages)
     occurrences.note(.staleEpoch, counters.staleEpochMessages)
-  }
-
-  /// Why nothing moves any more.
-  func stallReport() -> String {
-    var text = "stamped \(stamped), to stamp \(stampers.reduce(0) { $0 + $1.remaining }), out \(transmitted), "
-    text += "\(packets.live) packets held, egress holds \(egress.chain.heldCount), credit \(stampers.map(\.credit))"
-    for pair in 0..<options.pairs {
-      text += "; pair \(pair) \(map[pair].text)"
-      if let actor = primary(pair) {
-        text += ": input \(actor.input.count), room \(actor.replica.room), open \(actor.replica.openCount), in flight "
-        text +=
-          "\(actor.replica.batchesInFlight), pending \(actor.replica.pendingCount), acknowledged \(actor.acknowledged) "
-        text +=
-          "of \(actor.replica.releaseSequence), backlog \(actor.replica.backlogCount), quiescent \(actor.replica.isQuiescent), "
-        text += actor.replica.counters.repair.text
-        if let link = actor.link { text += ", logs \(link.prepares.text), \(link.commits.text)" }
-      }
-      if let actor = secondary(pair) {
-        text += "; secondary: input \(actor.input.count), held \(actor.replica.heldCount), pending "
-        text += "\(actor.replica.pendingCount), voted \(actor.replica.votedBatch), "
-        text += (actor.link.isIdle ? "link idle, " : "link busy, ") + actor.replica.counters.repair.text
-      }
-    }
-    let slots = stampers.reduce(0) { $0 + $1.occupied }
-    return text + "; slots \(slots); held: \(packets.heldText)"
-  }
-}
-
-extension RepairCounters {
-  /// For a report of what stands still.
-  fileprivate var text: String {
-    "repair: wanted \(wanted), sent \(sent), taken \(taken), missing \(missing), lost \(lost), full: table \(tableFull), "
-      + "log \(logFull), pool \(poolEmpty), room \(noRoom)"
   }
 }

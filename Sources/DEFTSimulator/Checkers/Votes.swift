@@ -58,6 +58,8 @@ extension Simulation {
       return fail(.releasedBeforeVote, "\(actor.name) releases \(text(packet)), a flow that was never stamped")
     }
     if isDirected { flow.released.append(packet.pointee.counter) }
+    let last = actor.lastReleased.updateValue(packet.pointee.counter, forKey: flow.flowID) ?? 0
+    require(last < packet.pointee.counter, .flowOrder) { "\(actor.name) releases \(text(packet)) after \(last)" }
     let isVoted = packet.pointee.counter < flow.votedNext
     if !isVoted, mayReleaseUnvoted(actor) || isExcused(packet, sequence, actor) { return occurrences.note(.unprotected) }
     require(isVoted, .releasedBeforeVote) {

@@ -27,6 +27,7 @@ extension Simulation {
     let outcome = map.propose(transition, pair: pair, ifEpoch: map[pair].epoch)
     trace("map: pair \(pair) \(transition): \(outcome), \(map[pair].text)")
     guard case .accepted = outcome else { return }
+    noteOwner(pair)
     if map[pair].standing == .none { lookForSecondary(pair) }
     switch transition {
     case .syncFinished: countEarlyVotes(pair)
@@ -112,6 +113,7 @@ extension Simulation {
   /// The pair as it is at the beginning.
   func makePair(_ pair: Int) {
     let assignment = map[pair]
+    noteOwner(pair)
     let link = link(pair, epoch: assignment.epoch)
     let replica = PrimaryActor.Replica(
       function: options.function, configuration: configuration(pair, epoch: assignment.epoch), layout: layout,
@@ -150,6 +152,7 @@ extension Simulation {
     // Nothing is written before a sync begins, which brings other logs.
     let link = ControlLink(self, index: 0, pair: secondary.pair, epoch: 0, isSync: false)
     let (input, repaired) = (secondary.input, secondary.repaired)
+    occurrences.note(.lossInherited, UInt64(secondary.replica.votedLostCount))
     let mark = secondary.mark
     let replica = PrimaryActor.Replica(
       takingOver: secondary.moveOut(), epoch: epoch, function: options.function,

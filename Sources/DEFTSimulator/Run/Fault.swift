@@ -36,6 +36,8 @@ public enum Fault: Int, CaseIterable, Sendable {
   case smallRings
   /// The logs have room for a single message.
   case smallLogs
+  /// A packet arrives whose counter is far from any that its flow may have: a stamp that was damaged (R18).
+  case stray
 
   /// As it is called on the command line and in summaries.
   public var name: String { "\(self)" }

@@ -106,6 +106,15 @@ extension Simulation {
       copy.packet = packets.make(flight.packet.pointee, frame: frame, references: flight.references)
       launch(copy, &path, late: random.oneIn(4) ? random.below(options.faultInterval) : 0)
     }
+    if hasFaults, options.faults.contains(.stray), flight.destination != .egress, random.oneIn(options.packetFaults * 2) {
+      occurrences.note(.stray)
+      var stray = flight
+      var metadata = flight.packet.pointee
+      metadata.counter &+= 1 << 30 + UInt32(random.below(1 << 30))
+      let frame = SimulatedPacket.of(flight.packet).pointee.frame
+      stray.packet = packets.make(metadata, frame: frame, references: flight.references)
+      launch(stray, &path, late: 0)
+    }
     launch(flight, &path, late: 0)
   }
 

@@ -34,6 +34,10 @@ public final class Simulation {
   var map: ClusterMap
   /// Changes that a receiver has not learnt yet: the nodes, then the stamping units.
   var notices: [Fifo<MapNotice>] = []
+  /// Who owned a pair in each epoch by the map, and which actor has acted as its owner.
+  var owners: [Ownership: NodeID] = [:]
+  var actingOwners: [Ownership: Int] = [:]
+  var checkedOwner: (place: Ownership, actor: Int)?
   /// Nodes that the failure detector is about to report.
   var suspected: Set<NodeID> = []
   /// Replicas that each pair has had.
@@ -54,9 +58,11 @@ public final class Simulation {
   let burstBuffer: UnsafeMutableBufferPointer<Packet>
   let otherBuffer: UnsafeMutableBufferPointer<Packet>
   private let print: ((String) -> Void)?
+  /// Packets that gap repair has brought to a replica that lacked them.
+  var repaired: UInt64 = 0
   /// Progress at the last look, and when it last grew.
-  private var progress = (sum: UInt64(0), since: UInt64(0))
-  private var isDone = false
+  var progress = (sum: UInt64(0), since: UInt64(0))
+  var isDone = false
 
   init(
     _ options: SimulationOptions, arena: SimulationArena, isDirected: Bool = false, print: ((String) -> Void)? = nil
@@ -223,44 +229,6 @@ public final class Simulation {
     for node in nodes { node.restart() }
     progress.since = now
     events.add(.check, at: now + options.patience / 64, target: 0)
-  }
-
-  private func lookForTheEnd() {
-    if isAtRest {
-      guard options.closesFlows, stampers.contains(where: { $0.occupied > 0 }) else {
-        checkRest()
-        isDone = true
-        return
-      }
-    }
-    let sum = progressSum
-    if sum != progress.sum { progress = (sum, now) }
-    if now - progress.since > options.patience { return fail(.liveness, stallReport()) }
-    events.add(.check, at: now + options.patience / 64, target: 0)
-  }
-
-  private var progressSum: UInt64 {
-    var sum = UInt64(stamped + transmitted) &+ UInt64(stampers.reduce(0) { $0 + $1.remaining + $1.occupied })
-    for pair in 0..<options.pairs {
-      sum &+= UInt64(map[pair].epoch)
-      guard let primary = primary(pair) else { continue }
-      sum &+= primary.replica.counters.stateClocksApplied &+ primary.replica.counters.batchesVoted
-    }
-    return sum
-  }
-
-  private var isAtRest: Bool {
-    guard packets.live == 0, stampers.allSatisfy({ $0.remaining == 0 && !$0.isRecovering }), egress.isIdle,
-      notices.allSatisfy(\.isEmpty)
-    else { return false }
-    for pair in 0..<options.pairs {
-      guard let primary = primary(pair), primary.replica.isQuiescent, primary.input.isEmpty else { return false }
-      if let secondary = secondary(pair) {
-        guard secondary.replica.isQuiescent, secondary.input.isEmpty, secondary.link.isIdle else { return false }
-      }
-      guard map[pair].standing == .inSync else { return false }
-    }
-    return true
   }
 
   // MARK: what went wrong

@@ -10,10 +10,11 @@ public enum Transition: Int, CaseIterable, Sendable {
   case heldSorted
   case droppedByFunction
   case egressHeld, egressSuppressed, egressRefused
-  case flowClosed, slotReused, staleGeneration
-  case repaired, denied, declaredLost, boundLost, uncovered
+  case flowClosed, slotReused, staleGeneration, outsideWindow
+  case repaired, denied, declaredLost, boundLost, uncovered, lossInherited
   case resumed, repeatedMessage
-  case takeover, syncBegun, synced, aloneWhileSyncing, replayedVoted, replayedUnvoted, alone, unprotected, steppedDown
+  case takeover, syncBegun, synced, aloneWhileSyncing, releasedWhileSyncing, replayedVoted, replayedUnvoted, alone,
+    unprotected, steppedDown
   case retransmitted, staleEpoch, slotAskedFor
   case noCredit, poolEmpty, noSlot
   case unitReplaced, staleIncarnation, orphanClosed, orphanMarkerAgain, orphanForgotten, packetsOfOrphanLost

@@ -5,6 +5,8 @@ public enum Property: String, CaseIterable, Sendable {
   case voteWithoutPackets = "a vote says that the voter holds all that its packet clock covers"
   case packetClock = "a packet clock covers exactly what the primary has taken (R13)"
   case stateClock = "a state clock is a run of exactly the packets that it covers (R3)"
+  case owner = "one owner per flow and epoch (B4)"
+  case flowOrder = "a flow's packets are released in order (R20)"
   case commitTooEarly = "a commit is sent only when egress has what it covers (R2)"
   case freedTooEarly = "a packet is kept until it is committed (R10)"
   case lostTruly = "what is declared lost was lost on every way, and no replica holds it (R5)"
