@@ -37,13 +37,14 @@ setup:
 test: export DEFT_WERROR = 1
 test: setup lint
 	swift build -c release --product deft
+	$(DEFT) simulate --seeds 2000
 	swift build --build-tests
 	swift test
 
 simulate: build
 	$(DEFT) simulate --seeds $(SEEDS) --from $(FROM)
 
-# Applies each bug of Tests/Mutants to a scratch copy, builds only the simulator there, and runs seeds until one sees it.
+# Applies each bug of Tests/Mutants to a scratch copy, and runs seeds of the simulator until one sees it.
 mutants:
 	mkdir -p $(MUTANTS)/Sources
 	cp -Rp Tests/Mutants/. $(MUTANTS)

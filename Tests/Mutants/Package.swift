@@ -11,7 +11,8 @@ let package = Package(
     .target(name: "NetworkFunctions", dependencies: ["DEFTWire", "DEFTCore"], swiftSettings: settings),
     .target(
       name: "DEFTSimulator", dependencies: ["DEFTWire", "DEFTCore", "NetworkFunctions"], swiftSettings: settings),
-    .executableTarget(name: "simulate", dependencies: ["DEFTSimulator"], path: "simulate", swiftSettings: settings),
+    .executableTarget(
+      name: "simulate", dependencies: ["DEFTCore", "DEFTSimulator"], path: "simulate", swiftSettings: settings),
     .executableTarget(name: "driver", path: "driver"),
   ]
 )

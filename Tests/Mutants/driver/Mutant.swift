@@ -33,14 +33,16 @@ struct Mutant {
     return mutants
   }
 
+  /// Without its indentation.
+  static func bare(_ line: String) -> String { String(line.drop(while: { $0 == " " })) }
+
   /// nil: the lines are not there, or not once.
   func apply(to source: String) -> String? {
     var lines = source.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
-    func bare(_ line: String) -> String { String(line.drop(while: { $0 == " " })) }
-    let wanted = old.map(bare)
+    let wanted = old.map(Mutant.bare)
     guard !wanted.isEmpty, lines.count >= wanted.count else { return nil }
     let places = (0...lines.count - wanted.count).filter { start in
-      wanted.indices.allSatisfy { bare(lines[start + $0]) == wanted[$0] }
+      wanted.indices.allSatisfy { Mutant.bare(lines[start + $0]) == wanted[$0] }
     }
     guard places.count == 1 else { return nil }
     lines.replaceSubrange(places[0]..<places[0] + wanted.count, with: new)

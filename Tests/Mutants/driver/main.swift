@@ -1,7 +1,8 @@
 import Foundation
 
-// Applies each mutant of mutants.txt to this scratch copy, builds the simulator, runs seeds until one sees it, and prints a
-// table. Arguments: names of mutants to try; none: all. Status 1 if one is not caught or does not apply.
+// Applies the mutants of mutants.txt to this scratch copy, runs seeds of the simulator until one sees each, and prints a table.
+// Most share one build, in which a bug is chosen at run time; the others get a build each. Arguments: names of mutants to try;
+// none: all. Status 1 if one is not caught or does not apply.
 let seedLimit = 20_000
 let root = URL(fileURLWithPath: FileManager.default.currentDirectoryPath)
 let wanted = Set(CommandLine.arguments.dropFirst())
@@ -24,49 +25,87 @@ func run(_ tool: String, _ arguments: [String], seconds: Double) -> (status: Int
 }
 
 func build() -> String? {
-  let result = run("swift", ["build", "-c", "release", "--product", "simulate"], seconds: 900)
+  let result = run("swift", ["build", "-c", "release", "--product", "simulate"], seconds: 1_800)
   return result.status == 0 ? nil : result.output
 }
+func path(_ file: String) -> URL { root.appendingPathComponent("Sources/" + file) }
+func read(_ file: String) -> String? { try? String(contentsOf: path(file), encoding: .utf8) }
+func write(_ text: String, _ file: String) { try? text.write(to: path(file), atomically: true, encoding: .utf8) }
 
-/// What sees the mutant, or why nothing does.
-func judge(_ mutant: Mutant) -> (isCaught: Bool, seed: String, how: String) {
-  let path = root.appendingPathComponent("Sources/" + mutant.file)
-  guard let source = try? String(contentsOf: path, encoding: .utf8) else { return (false, "-", "no such file") }
-  guard let changed = mutant.apply(to: source) else { return (false, "-", "does not apply: its lines are not there once") }
-  defer { try? source.write(to: path, atomically: true, encoding: .utf8) }
-  guard (try? changed.write(to: path, atomically: true, encoding: .utf8)) != nil else { return (false, "-", "cannot write") }
+struct Verdict {
+  var isCaught: Bool
+  var seed: String
+  var how: String
+}
+
+/// What sees the bug that the simulator was built with.
+func judge(_ number: Int) -> Verdict {
+  let arguments = ["--seeds", String(seedLimit), "--mutant", String(number)]
+  let result = run(".build/release/simulate", arguments, seconds: 900)
+  // A run that never ends has been noticed, too.
+  if result.status == 124 { return Verdict(isCaught: true, seed: "?", how: "a run does not end") }
+  guard let line = result.output.split(separator: "\n").first(where: { $0.hasPrefix("FAILED") }) else {
+    return Verdict(isCaught: false, seed: "-", how: "not seen in \(seedLimit) seeds")
+  }
+  let words = line.split(separator: " ", maxSplits: 4).map(String.init)
+  return Verdict(isCaught: true, seed: String(words[2].dropLast()), how: String(words[3].prefix { $0 != ":" }))
+}
+
+/// A bug with a build of its own.
+func judgeAlone(_ mutant: Mutant) -> Verdict {
+  guard let source = read(mutant.file) else { return Verdict(isCaught: false, seed: "-", how: "no such file") }
+  guard let changed = mutant.apply(to: source) else {
+    return Verdict(isCaught: false, seed: "-", how: "does not apply: its lines are not there once")
+  }
+  defer { write(source, mutant.file) }
+  write(changed, mutant.file)
   if let problem = build() {
     let line = problem.split(separator: "\n").first { $0.contains("error:") } ?? "build failed"
-    return (false, "-", String(line))
+    return Verdict(isCaught: false, seed: "-", how: String(line))
   }
-  let result = run(".build/release/simulate", ["--seeds", String(seedLimit)], seconds: 600)
-  // A run that never ends has been noticed, too.
-  if result.status == 124 { return (true, "?", "a run does not end") }
-  guard let line = result.output.split(separator: "\n").first(where: { $0.hasPrefix("FAILED") }) else {
-    return (false, "-", "not seen in \(seedLimit) seeds")
-  }
-  let words = line.split(separator: " ", maxSplits: 3).map(String.init)
-  return (true, String(words[2].dropLast()), String(words[3].prefix(90)))
+  return judge(0)
 }
 
 let text = (try? String(contentsOf: root.appendingPathComponent("mutants.txt"), encoding: .utf8)) ?? ""
 let mutants = Mutant.parse(text).filter { wanted.isEmpty || wanted.contains($0.name) }
+write("/// The bug in force; 0: none.\npublic nonisolated(unsafe) var activeMutant = 0\n", "DEFTCore/ActiveMutant.swift")
+
+// Those that a switch can choose.
+var sources: [String: String] = [:]
+var isSwitched = [Bool](repeating: false, count: mutants.count)
+for index in mutants.indices where !isSwitched[index] {
+  let mutant = mutants[index]
+  let same = mutants.indices.filter { mutants[$0].file == mutant.file && mutants[$0].old == mutant.old }
+  let switched = SwitchedMutants(
+    old: mutant.old.map(Mutant.bare), new: same.map { ($0 + 1, mutants[$0].new.map(Mutant.bare)) })
+  guard let lines = switched.lines, let source = sources[mutant.file] ?? read(mutant.file) else { continue }
+  var all = mutant
+  all.new = lines
+  guard let changed = all.apply(to: source) else { continue }
+  if sources[mutant.file] == nil { sources[mutant.file] = source }
+  sources[mutant.file] = changed
+  for place in same { isSwitched[place] = true }
+}
+let originals = sources.keys.reduce(into: [String: String]()) { $0[$1] = read($1) }
+for (file, source) in sources { write(source, file) }
 if let problem = build() {
   say(problem)
   exit(1)
 }
-let sound = run(".build/release/simulate", ["--seeds", "500"], seconds: 600)
+let sound = run(".build/release/simulate", ["--seeds", "2000"], seconds: 600)
 guard sound.status == 0 else {
   say("the unchanged core fails:\n\(sound.output)")
   exit(1)
 }
+say("# \(isSwitched.count { $0 }) of \(mutants.count) in one build")
 say("| mutant | rule | seed that saw it | as |\n|---|---|---|---|")
 var missed: [String] = []
-for mutant in mutants {
-  let verdict = judge(mutant)
+@MainActor func note(_ mutant: Mutant, _ verdict: Verdict) {
   say("| \(mutant.name) | \(mutant.rule) | \(verdict.seed) | \(verdict.how) |")
   if !verdict.isCaught { missed.append(mutant.name) }
 }
-_ = build()
+for index in mutants.indices where isSwitched[index] { note(mutants[index], judge(index + 1)) }
+for (file, source) in originals { write(source, file) }
+for index in mutants.indices where !isSwitched[index] { note(mutants[index], judgeAlone(mutants[index])) }
 say("\(mutants.count - missed.count) of \(mutants.count) mutants are seen" + (missed.isEmpty ? "" : "; not: \(missed)"))
 exit(missed.isEmpty ? 0 : 1)

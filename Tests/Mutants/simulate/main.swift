@@ -1,3 +1,4 @@
+import DEFTCore
 import DEFTSimulator
 import Glibc
 
@@ -28,6 +29,8 @@ for number in [SIGILL, SIGTRAP, SIGSEGV, SIGABRT, SIGBUS] {
     _exit(2)
   }
 }
+
+activeMutant = Int(option("--mutant") ?? 0)
 
 if let place = CommandLine.arguments.firstIndex(of: "--scenario") {
   var failures = 0
