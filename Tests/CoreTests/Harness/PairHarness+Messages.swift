@@ -171,7 +171,9 @@ extension PairHarness {
     require(sendsAgain == isResume, "only a resume has the logs sent again")
     // A resume of an earlier connection does not open the logs while there is none.
     if isResume, !isConnected { (prepares.isOpen, commits.isOpen) = (false, false) }
-    while knownVoted < Int(header.batch) {
+    // In the messages of gap repair that field is the question's number.
+    let isVote = isResume || header.kind == ControlMessageHeader.Kind.vote.rawValue
+    while isVote, knownVoted < Int(header.batch) {
       knownVoted += 1
       for entry in clocks[knownVoted] { withRun(entry.flowID) { $0.votedNext = entry.next } }
     }
