@@ -40,6 +40,7 @@ test: setup lint
 	$(DEFT) simulate --seeds 2000
 	swift build --build-tests
 	swift test
+	$(DEFT) simulate --seeds 2000
 
 simulate: build
 	$(DEFT) simulate --seeds $(SEEDS) --from $(FROM)

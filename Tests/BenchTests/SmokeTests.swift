@@ -33,6 +33,12 @@ struct SmokeTests {
       expected["latency.on.\(percentile)"] = "µs"
       expected["latency.off.\(percentile)"] = "µs"
     }
+    expected["snapshot.1k.unprotected"] = "ms"
+    expected["snapshot.1k.longest"] = "ms"
+    expected["migration.1k.duration"] = "ms"
+    expected["migration.1k.longest"] = "ms"
+    let takeover = try #require(figures.first { $0.key.hasPrefix("takeover.copies") }, "no figure of a takeover")
+    #expect(takeover.value.value > 0 && takeover.value.unit == "µs")
     for (name, unit) in expected {
       let figure = try #require(figures[name], "\(name) is missing")
       #expect(figure.value > 0 && figure.unit == unit, "\(name) \(figure)")

@@ -96,7 +96,10 @@ struct GroupGate: ~Copyable {
   @inlinable @inline(__always)
   func standing(_ flowID: UInt32) -> GroupStanding { standings[group(flowID)] }
   /// The flow's entry says nothing: the group's state is inert, or is another pair's.
-  func isInert(_ flowID: UInt32) -> Bool { [.staged, .foreign].contains(standing(flowID)) }
+  func isInert(_ flowID: UInt32) -> Bool {
+    let standing = standing(flowID)
+    return standing == .staged || standing == .foreign
+  }
   /// Packets that there is room for.
   @inlinable @inline(__always)
   var free: Int { capacity - count }
