@@ -173,7 +173,10 @@ extension Simulation {
     return nil
   }
   func secondary(_ pair: Int) -> SecondaryActor? {
-    guard let id = map[pair].secondary, case .secondary(let actor) = nodes[Int(id.rawValue)].roles[pair] else { return nil }
+    guard let id = map[pair].secondary, case .secondary(let actor) = nodes[Int(id.rawValue)].roles[pair],
+      // The node may not have learnt that it begins anew.
+      actor.epoch == map[pair].epoch
+    else { return nil }
     return actor
   }
   /// Whoever releases under that name, and lives.
