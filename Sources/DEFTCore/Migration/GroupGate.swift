@@ -14,7 +14,7 @@ import DEFTWire
 /// | foreign | the map names this pair (a replica that learnt its states by a snapshot) | thawing |
 /// | thawing | none of its packets is kept any more | open |
 ///
-/// Prohibited: packets of a group that is not open go to the NF (but those that a thawing one kept, in their order); the
+/// Prohibited: packets of a group that is neither open nor thawing go to the NF; the
 /// states of a staged group in a digest or a snapshot; frozen or staged to open with packets kept.
 @frozen @usableFromInline
 enum GroupStanding: UInt8 {
@@ -22,12 +22,15 @@ enum GroupStanding: UInt8 {
   case open
   /// Packets are kept; the state does not change.
   case frozen
-  /// Packets kept are processed, in order, and those that come are put behind them.
+  /// Packets kept are processed as there is room, and so are those that come.
   case thawing
   /// The state is here and inert. Packets that come early are kept (primary) or held as usual (secondary).
   case staged
   /// The group was the pair's and is not any more: packets are kept until they are forwarded (R8).
   case foreign
+
+  /// The replica decides on the group's packets.
+  var isProcessed: Bool { self == .open || self == .thawing }
 }
 
 /// The standing of every flow group at a replica, and the packets kept because of it, in order of arrival by group.
@@ -153,6 +156,19 @@ struct GroupGate: ~Copyable {
   func forEach(_ body: (Packet) -> Void) {
     guard count > 0 else { return }
     for index in 0..<Int(usedNodes) { if let packet = nodes[index + 1].packet { body(packet) } }
+  }
+
+  /// The first counter of `range` of which the packet is kept; its end if none is.
+  func firstCounter(in range: PacketRange) -> UInt32 {
+    let group = group(range.flowID)
+    var end = range.end
+    var index = lists[group].count > 0 ? lists[group].head : 0
+    while index != 0, let packet = nodes[Int(index)].packet {
+      let counter = packet.pointee.counter
+      if range.contains(packet.pointee.flowID, counter), counter.isSeriallyBefore(end) { end = counter }
+      index = nodes[Int(index)].next
+    }
+    return end
   }
 
   /// R8: the next packets of foreign groups, oldest first within each; at most `capacity`.

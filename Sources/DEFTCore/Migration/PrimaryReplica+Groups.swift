@@ -139,7 +139,8 @@ extension PrimaryReplica where Log: ~Copyable {
 
   // MARK: packets
 
-  /// Step 2 while some group is not open: packets of such groups are kept.
+  /// Step 2 while some group is not open: packets of such groups are kept, unless the group thaws (counters order a flow's
+  /// packets, whichever comes first).
   @inline(never)
   @usableFromInline
   mutating func processGated(
@@ -151,7 +152,7 @@ extension PrimaryReplica where Log: ~Copyable {
       var open = 0
       for index in done..<end {
         let group = gate.group(packets[index].pointee.flowID)
-        if gate.standings[group] == .open {
+        if gate.standings[group].isProcessed {
           gate.scratch[open] = packets[index]
           open += 1
         } else {
@@ -168,6 +169,53 @@ extension PrimaryReplica where Log: ~Copyable {
     return unwantedCount
   }
 
+  /// `room`, for what does not come out of the input: what is kept may be all that there is room for, and wait for just that.
+  var roomBesidesGate: Int { roomLimit > 0 || mayProcess ? roomBesidesInput : 0 }
+
+  /// How many packets that were forwarded to here may be taken now. Not `room`: that is 0 while what is kept of groups that are
+  /// another pair's fills the gate, and two pairs that wait for each other to take it would wait for ever.
+  public var forwardedRoom: Int { mayProcess ? roomBesidesInput : 0 }
+
+  /// As `process`, for packets that former owners have forwarded to here (R8), from a buffer of their own: `count` ≤
+  /// `forwardedRoom`. Of a group that is another pair's by now (a double that came late) what finds no room is refused.
+  public mutating func processForwarded(
+    _ packets: UnsafePointer<Packet>, count: Int, unwanted: UnsafeMutablePointer<Packet>, now: UInt64
+  ) -> Int {
+    var unwantedCount = 0
+    for index in 0..<count {
+      var packet = packets[index]
+      let group = gate.group(packet.pointee.flowID)
+      if gate.standings[group].isProcessed {
+        unwantedCount += processOpen(&packet, count: 1, unwanted: unwanted + unwantedCount, now: now)
+        counters.received &-= 1
+      } else if gate.free > 0 {
+        keep(packet, group)
+      } else {
+        unwanted[unwantedCount] = packet
+        unwantedCount += 1
+        counters.migration.noRoom &+= 1
+      }
+    }
+    updateRoomLimit()
+    return unwantedCount
+  }
+
+  /// A packet that gap repair has brought, while some group is not open: what is kept may wait for it, so it comes first. nil:
+  /// no room now; otherwise whether it was refused, and put into `unwanted`.
+  mutating func processPastGate(_ packet: Packet, _ unwanted: UnsafeMutablePointer<Packet>, now: UInt64) -> Bool? {
+    var packet = packet
+    if gate.standing(packet.pointee.flowID).isProcessed {
+      guard roomBesidesGate > 0 else { return nil }
+      return processOpen(&packet, count: 1, unwanted: unwanted, now: now) == 1
+    }
+    guard gate.free > 0 else { return nil }
+    keep(packet, gate.group(packet.pointee.flowID))
+    // The caller takes it for one of the input.
+    counters.received &+= 1
+    updateRoomLimit()
+    return false
+  }
+
   /// Processes what was kept of groups that are this pair's (again), as far as there is room; to be called in every poll
   /// while `isMigrating`. Packets that are not wanted are put into `unwanted`; the caller gives up the primary's and
   /// egress's reference of each. Returns how many.
@@ -176,17 +224,19 @@ extension PrimaryReplica where Log: ~Copyable {
     guard gate.isFiltering, mayProcess else { return 0 }
     var count = 0
     for group in 0..<gate.groupCount where gate.standings[group] == .thawing {
-      // One that finds no room in the pendingList waits for another turn, behind the others.
+      // One that finds no room in the pendingList waits for another turn, behind the others; but not if the input would wait
+      // for it in turn: then it goes the way of any packet that finds none.
       var turns = gate.count(of: group)
       while turns > 0, count < capacity, roomBesidesInput > 0 {
         turns -= 1
+        let isFull = gate.free == 0
         var packet = gate.removeFirst(group)
         let fullBefore = counters.pendingFull
         let isRefused = processOpen(&packet, count: 1, unwanted: unwanted + count, now: now) == 1
         counters.received &-= 1
         if !isRefused {
           counters.migration.thawed &+= 1
-        } else if counters.pendingFull != fullBefore {
+        } else if counters.pendingFull != fullBefore, !isFull {
           gate.append(packet, group)
         } else {
           count += 1

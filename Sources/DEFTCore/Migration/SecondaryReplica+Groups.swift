@@ -104,10 +104,10 @@ extension SecondaryReplica {
       for index in done..<end {
         let group = gate.group(packets[index].pointee.flowID)
         switch gate.standings[group] {
-        case .open, .staged:
+        case .open, .staged, .thawing:
           gate.scratch[open] = packets[index]
           open += 1
-        case .foreign, .thawing, .frozen:
+        case .foreign, .frozen:
           keep(packets[index], group)
           counters.received &+= 1
         }
@@ -118,7 +118,7 @@ extension SecondaryReplica {
     return unwantedCount
   }
 
-  /// Holds what was kept of groups that are this pair's (again). Copies that are not wanted are put into `unwanted`; the
+  /// Holds what was kept of groups that are this pair's (again): late copies, of which any may find no room. Copies that are not wanted are put into `unwanted`; the
   /// caller gives up the secondary's reference of each. Returns how many.
   public mutating func thaw(unwanted: UnsafeMutablePointer<Packet>, capacity: Int) -> Int {
     if gate.unclearedCount > 0 { flows.continueClearing(&gate, to: initialState) }
@@ -129,16 +129,9 @@ extension SecondaryReplica {
       while turns > 0, count < capacity {
         turns -= 1
         var packet = gate.removeFirst(group)
-        let fullBefore = counters.pendingFull
         let isRefused = holdOpen(&packet, count: 1, unwanted: unwanted + count) == 1
         counters.received &-= 1
-        if !isRefused {
-          counters.migration.thawed &+= 1
-        } else if counters.pendingFull != fullBefore {
-          gate.append(packet, group)
-        } else {
-          count += 1
-        }
+        if isRefused { count += 1 } else { counters.migration.thawed &+= 1 }
       }
       if gate.count(of: group) == 0 { gate.set(group, .open) }
     }

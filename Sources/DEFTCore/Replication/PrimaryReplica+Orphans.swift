@@ -17,6 +17,7 @@ extension PrimaryReplica where Log: ~Copyable {
     }
     for index in 0..<repair.repairedCount { report(repair.repaired[index]) }
     backlog.forEach(report)
+    gate.forEach(report)
   }
 
   /// The slots `slots` of the unit.

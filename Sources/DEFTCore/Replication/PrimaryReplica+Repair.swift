@@ -119,7 +119,7 @@ extension PrimaryReplica where Log: ~Copyable {
 
   /// R4: the secondary holds packets below `entry.next` that no clock has covered for long.
   private mutating func report(_ entry: ClockEntry) {
-    guard gate.standing(entry.flowID) == .open, let next = expected(entry.flowID) else { return }
+    guard gate.standing(entry.flowID).isProcessed, let next = expected(entry.flowID) else { return }
     let ahead = entry.next.serialDistance(from: next)
     guard ahead > 0, ahead < counterWindow else { return }
     counters.repair.uncovered &+= 1
@@ -151,6 +151,12 @@ extension PrimaryReplica where Log: ~Copyable {
     var (done, unwantedCount) = (0, 0)
     // What is refused takes no room, and must not keep what comes behind it waiting.
     while done < repair.repairedCount {
+      if gate.isFiltering {
+        guard let isRefused = processPastGate(repaired[done], unwanted + unwantedCount, now: now) else { break }
+        unwantedCount += isRefused ? 1 : 0
+        done += 1
+        continue
+      }
       let count = min(repair.repairedCount - done, room)
       guard count > 0 else { break }
       unwantedCount += process(repaired + done, count: count, unwanted: unwanted + unwantedCount, now: now)
@@ -237,8 +243,7 @@ extension PrimaryReplica where Log: ~Copyable {
     at flow: UnsafeMutablePointer<FlowState<Function.State>>, _ flowID: UInt32, next: UInt32, upTo: UInt32, now: UInt64,
     inputIsDry: Bool
   ) {
-    // Of a group that is not open nothing is missing: what is kept has not been looked at.
-    guard gate.standing(flowID) == .open else { return }
+    guard gate.standing(flowID).isProcessed else { return }
     guard let gap = repair.gaps.track(flowID, next: next, upTo: upTo, since: now, mark: counters.received) else {
       counters.repair.tableFull &+= 1
       return
@@ -271,12 +276,14 @@ extension PrimaryReplica where Log: ~Copyable {
     gap.pointee.noteAsked(now: now)
   }
 
-  /// Copies taken over that found no room in the pendingList are here, although nothing shows them.
+  /// Copies taken over, or kept while their group moved, that found no room in the pendingList are here, although nothing
+  /// shows them.
   private mutating func declareUnheld(
     _ flow: UnsafeMutablePointer<FlowState<Function.State>>, _ flowID: UInt32, next: UInt32, upTo: UInt32, now: UInt64
   ) {
     let range = PacketRange(flowID: flowID, from: next, end: upTo)
-    let end = backlog.count == 0 ? upTo : backlog.firstCounter(in: range)
+    var end = backlog.count == 0 ? upTo : backlog.firstCounter(in: range)
+    if gate.count > 0 { end = gate.firstCounter(in: PacketRange(flowID: flowID, from: next, end: end)) }
     guard end != next else { return }
     declareLost(flow, flowID, upTo: end, now: now)
   }
@@ -290,7 +297,7 @@ extension PrimaryReplica where Log: ~Copyable {
       counters.migration.lossesDelayed &+= 1
       return
     }
-    guard room > 0, repair.mayDeclare else {
+    guard roomBesidesGate > 0, repair.mayDeclare else {
       counters.repair.noRoom &+= 1
       return
     }

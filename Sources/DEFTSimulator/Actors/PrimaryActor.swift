@@ -25,11 +25,16 @@ final class PrimaryActor: ReplicaActor {
   /// To its secondary, if it has one.
   private(set) var link: ControlLink?
   var input = Fifo<Packet>()
+  /// From former owners of its groups (R8).
+  var forwards = Fifo<Packet>()
   var inbox = Fifo<UnsafeRawBufferPointer>()
   /// Packets that egress has dealt with.
   var acknowledged: UInt64 = 0
   private(set) var isGone = false
-  private var isRetiring = false
+  private(set) var isRetiring = false
+  /// From and to other pairs' primaries.
+  var moveInbox = Fifo<UnsafeRawBufferPointer>()
+  let moveLog: SimulatedLog
   private var step = Step.messages
   private var isDry = false
   /// The sync that the map wants and that has not begun.
@@ -66,6 +71,7 @@ final class PrimaryActor: ReplicaActor {
     self.link = link
     stream = replica.configuration.epoch
     inputMarks = [UInt64](repeating: 0, count: simulation.options.units)
+    moveLog = SimulatedLog(capacity: 4096, isRetaining: false, simulation.arena)
     storage.initialize(to: replica)
   }
   deinit {
@@ -80,7 +86,8 @@ final class PrimaryActor: ReplicaActor {
       guard !isGone else { return moved }
       step = Step(rawValue: step.rawValue + 1) ?? .messages
       simulation.checkPrimaryBounds(self)
-      if isRetiring, step == .messages, simulation.random.oneIn(2) {
+      // A former owner forwards as long as it lives (R8).
+      if isRetiring, step == .messages, !hasMoreToForward, simulation.random.oneIn(2) {
         giveAllBack()
         return moved
       }
@@ -96,9 +103,9 @@ final class PrimaryActor: ReplicaActor {
     case .retransmit: retransmit()
     case .free: free()
     case .replay: replay()
-    case .take: take()
+    case .take: thaw() + takeForwarded() + take()
     case .close: close()
-    case .sync: sync()
+    case .sync: sync() + migrate()
     case .repair: repair()
     }
   }
@@ -125,6 +132,12 @@ final class PrimaryActor: ReplicaActor {
       simulation.occurrences.note(.synced)
       replica.becomeProtected()
     }
+  }
+
+  func learn(_ assignment: GroupAssignment, group: Int) {
+    guard !isRetiring else { return }
+    replica.learn(assignment, group: group)
+    simulation.wake(index)
   }
 
   /// Begins the sync that the map wants as soon as it may, and goes on with one.
@@ -158,7 +171,7 @@ final class PrimaryActor: ReplicaActor {
   private func lookForDrain() {
     guard !isDrained else { return }
     if drainMark == nil, simulation.isDrained(pair, epoch: epoch) { drainMark = taken + UInt64(input.count) }
-    if let drainMark, taken >= drainMark {
+    if let drainMark, taken >= drainMark, forwards.isEmpty {
       isDrained = true
       replica.drained()
     }
@@ -192,6 +205,7 @@ final class PrimaryActor: ReplicaActor {
       for i in 0..<counts.kept { abandon(kept[i]) }
     }
     while !input.isEmpty { abandon(input.removeFirst()) }
+    while !forwards.isEmpty { abandon(forwards.removeFirst()) }
     isGone = true
   }
 
@@ -283,7 +297,7 @@ final class PrimaryActor: ReplicaActor {
 
   private func take() -> Int {
     let room = min(simulation.options.burst * 2, replica.room)
-    isDry = room > 0 && input.isEmpty
+    isDry = room > 0 && input.isEmpty && forwards.isEmpty
     guard room > 0 else {
       if replica.batchesInFlight >= simulation.options.replication.window {
         simulation.occurrences.note(.windowFull)
@@ -336,14 +350,14 @@ final class PrimaryActor: ReplicaActor {
     guard simulation.now >= replica.nextRepair else { return 0 }
     var log = SimulatedLogEnd(log: link?.repairToSecondary ?? simulation.nowhere)
     let unwanted = simulation.otherBuffer.baseAddress!
-    let outcome = replica.repairGaps(now: simulation.now, inputIsDry: input.isEmpty, into: &log, unwanted: unwanted)
+    let outcome = replica.repairGaps(now: simulation.now, inputIsDry: input.isEmpty && forwards.isEmpty, into: &log, unwanted: unwanted)
     settleRepaired(waiting: replica.repairedWaiting, unwanted, outcome.unwanted)
     for i in 0..<replica.undeclaredLosses { simulation.noteDeclared(replica.undeclaredLoss(i), by: self) }
     if outcome.hasMail { link?.ring() }
     return outcome.hasMail ? 1 : 0
   }
 
-  private func lookAtPrepares() {
+  func lookAtPrepares() {
     guard let prepares = link?.prepares else { return }
     while prepares.seen < prepares.messages.count {
       simulation.checkPrepare(prepares.messages[prepares.seen].bytes, by: self)

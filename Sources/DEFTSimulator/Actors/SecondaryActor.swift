@@ -25,6 +25,7 @@ final class SecondaryActor: ReplicaActor {
   /// Votes for the control thread.
   var outbox = Fifo<UnsafeRawBufferPointer>()
   private(set) var isGone = false
+  private(set) var isRetiring = false
   /// The replica is a primary's now.
   private(set) var isMoved = false
   private var step = Step.copies
@@ -79,6 +80,12 @@ final class SecondaryActor: ReplicaActor {
   func stepDown() {
     simulation.trace("\(name): is dismissed")
     link.close()
+    // A former owner forwards as long as it lives (R8).
+    isRetiring = true
+    if hasMoreToForward { simulation.wake(index) } else { giveAllBack() }
+  }
+
+  private func giveAllBack() {
     let packets = simulation.burstBuffer.baseAddress!
     while true {
       let count = replica.takeAbandoned(into: packets, capacity: simulation.burstBuffer.count)
@@ -99,8 +106,19 @@ final class SecondaryActor: ReplicaActor {
     return storage.move()
   }
 
+  func learn(_ assignment: GroupAssignment, group: Int) {
+    guard !isRetiring else { return }
+    replica.learn(assignment, group: group)
+    simulation.wake(index)
+  }
+
   func poll() -> Int {
     var moved = 0
+    if isRetiring {
+      moved = forward()
+      if !hasMoreToForward { giveAllBack() }
+      return moved
+    }
     repeat {
       moved += perform(step)
       step = Step(rawValue: step.rawValue + 1) ?? .copies
@@ -111,11 +129,11 @@ final class SecondaryActor: ReplicaActor {
 
   func perform(_ step: Step) -> Int {
     switch step {
-    case .copies: hold()
+    case .copies: thaw() + hold()
     case .messages: readMessages()
     case .vote: vote()
     case .free: free()
-    case .repair: repair()
+    case .repair: repair() + forward()
     }
   }
 
@@ -169,6 +187,7 @@ final class SecondaryActor: ReplicaActor {
     switch ControlMessageHeader.Kind(rawValue: header.kind) {
     case .prepare: clocks.append((header.batch, message))
     case .base, .baseEnd: simulation.noteBase(message, by: self)
+    case .stage: simulation.noteStaged(message, mark)
     default: break
     }
     guard replica.appliedBatch != appliedBefore else { return }

@@ -28,6 +28,8 @@ final class StamperActor: Actor {
     var places = [-1, -1]
     var isResolved = false
   }
+  /// And by flow group.
+  private var groups: [GroupAssignment]
   /// Flows whose close has been stamped, and whose slots have not come back.
   private var closing: [Closing] = []
   private struct Closing {
@@ -47,6 +49,7 @@ final class StamperActor: Actor {
     remaining = keys.isEmpty || simulation.isDirected ? 0 : packets
     clockOffset = Int64(simulation.random.below(UInt64(100_000)))
     rules = (0..<simulation.options.pairs).map { simulation.map[$0] }
+    groups = (0..<simulation.map.groupCount).map { simulation.map.group($0) }
     stamper = StampingUnit(
       unit: unit, layout: simulation.layout, seed: seed, idleTimeout: simulation.options.idleTimeout,
       incarnation: incarnation, memory: simulation.arena.allocate)
@@ -107,8 +110,7 @@ final class StamperActor: Actor {
         layout.isCloseMarker = true
         let metadata = PacketMetadata(time: clock, flowID: marker.flowID, counter: marker.next, layout: layout)
         closing.append(Closing(marker: metadata, sent: simulation.now))
-        simulation.send(
-          metadata, simulation.arena.allocate(8, alignment: 8), rules, incarnation: incarnation)
+        send(metadata, simulation.arena.allocate(8, alignment: 8))
       }
       return count
     }
@@ -127,8 +129,7 @@ final class StamperActor: Actor {
     let flowID = record.pointee.flowID
     let counter = stamper.take(record, now: clock)
     remaining -= 1
-    let metadata = PacketMetadata(time: clock, flowID: flowID, counter: counter, layout: layout)
-    simulation.send(metadata, frame, rules, incarnation: incarnation)
+    send(PacketMetadata(time: clock, flowID: flowID, counter: counter, layout: layout), frame)
     return true
   }
 
@@ -141,8 +142,7 @@ final class StamperActor: Actor {
     guard credit > 0, let record = stamper.table.find(&key, hash: key.hash(seed: seed)) else { return nil }
     let flowID = record.pointee.flowID
     let counter = stamper.take(record, now: clock)
-    let metadata = PacketMetadata(time: clock, flowID: flowID, counter: counter, layout: layout)
-    simulation.send(metadata, frame, rules, incarnation: incarnation)
+    send(PacketMetadata(time: clock, flowID: flowID, counter: counter, layout: layout), frame)
     return flowID
   }
 
@@ -161,10 +161,29 @@ final class StamperActor: Actor {
 
   func knows(_ pair: Int, epoch: UInt32) -> Bool { rules[pair].epoch >= epoch }
 
+  /// Between two bursts.
+  func learn(_ assignment: GroupAssignment, group: Int) { groups[group] = assignment }
+  func knows(_ group: Int, version: UInt32) -> Bool { groups[group].version >= version }
+
+  /// The pair that it sends the flow's packets to.
+  private func pair(_ flowID: UInt32) -> Int { groups[simulation.group(flowID)].pair }
+  private func send(_ metadata: PacketMetadata, _ frame: UnsafeMutableRawPointer, again: Bool = false) {
+    let pair = pair(metadata.flowID)
+    if again {
+      simulation.sendAgain(metadata, frame, rules[pair], pair, incarnation: incarnation)
+    } else {
+      simulation.send(metadata, frame, rules[pair], pair, incarnation: incarnation)
+    }
+  }
+  /// Somebody else than the primary that took the marker may have to be asked for the slot.
+  private func hasChanged(_ flowID: UInt32) -> Bool {
+    rules[pair(flowID)].epoch > 1 || groups[simulation.group(flowID)].version > 1 || incarnation > 1
+  }
+
   func closeCommitted(_ flowID: UInt32) {
     // After a change of primary it may be said twice.
     let isKnown = stamper.closeCommitted(flowID)
-    simulation.require(isKnown || rules[simulation.pair(flowID)].epoch > 1 || incarnation > 1, .slots) {
+    simulation.require(isKnown || hasChanged(flowID), .slots) {
       "nobody waits for the close of flow \(flowID)"
     }
     closing.removeAll { $0.marker.flowID == flowID }
@@ -176,15 +195,14 @@ final class StamperActor: Actor {
       // A marker may be lost like any packet, and nothing that comes after it would show.
       if simulation.now > closing[index].sent + 16 * simulation.options.replication.gapTimeout, credit > 0 {
         closing[index].sent = simulation.now
-        simulation.sendAgain(
-          closing[index].marker, simulation.arena.allocate(8, alignment: 8), rules, incarnation: incarnation)
+        send(closing[index].marker, simulation.arena.allocate(8, alignment: 8), again: true)
       }
     }
     for flowID in closing.map(\.marker.flowID) {
       let pair = simulation.pair(flowID)
-      guard rules[pair].epoch > 1 || incarnation > 1, let primary = simulation.primary(pair),
-        primary.replica.isCloseCommitted(flowID)
-      else { continue }
+      guard hasChanged(flowID), let primary = simulation.primary(pair), primary.replica.isCloseCommitted(flowID) else {
+        continue
+      }
       simulation.occurrences.note(.slotAskedFor)
       simulation.checkSlotReturned(flowID)
       closeCommitted(flowID)
@@ -213,11 +231,7 @@ final class StamperActor: Actor {
     let metadata = PacketMetadata(time: clock, flowID: marker.flowID, counter: marker.next, layout: layout)
     closing.append(Closing(marker: metadata, sent: simulation.now))
     let bytes = simulation.arena.allocate(8, alignment: 8)
-    if simulation.noteOrphan(marker, incarnation: incarnation) {
-      simulation.send(metadata, bytes, rules, incarnation: incarnation)
-    } else {
-      simulation.sendAgain(metadata, bytes, rules, incarnation: incarnation)
-    }
+    send(metadata, bytes, again: !simulation.noteOrphan(marker, incarnation: incarnation))
   }
 
   private func ask(_ pair: Int) -> Int {

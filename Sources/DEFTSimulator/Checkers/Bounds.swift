@@ -8,10 +8,13 @@ extension Simulation {
       actor.replica.pendingCount <= pair.pending && actor.replica.longestPending <= pair.pendingPerFlow
       && actor.replica.batchesInFlight <= pair.window
       && actor.replica.openCount <= pair.batch + pair.pending && actor.inbox.count <= options.inbox
-      && actor.input.count <= 2 * options.inputBuffer
+      && actor.input.count <= 2 * options.inputBuffer && actor.forwards.count <= 2 * options.inputBuffer
     require(isInBounds, .bounds) {
       "\(actor.name): \(actor.replica.pendingCount) pending, \(actor.replica.batchesInFlight) batches, "
         + "\(actor.replica.openCount) in the open one"
+    }
+    require(actor.replica.keptCount <= max(pair.kept, pair.longestHold), .bounds) {
+      "\(actor.name) keeps \(actor.replica.keptCount) packets"
     }
     require(actor.replica.counters.impossibleMessages == 0, .messages) { "\(actor.name) refuses a message" }
     checkPacketMemory(atEnd: false)

@@ -72,6 +72,7 @@ extension Simulation {
       require(actor.replica.standing == .none || denials >= 2, .lostTruly) {
         "\(actor.name) declares (\(range.flowID), \(counter)) lost, which its secondary has denied \(denials) times"
       }
+      checkDrained(flow, counter, actor)
       let wasLost = flow.hasLostCopy(counter) || options.faults.contains(.delay) || options.faults.contains(.duplication)
       require(wasLost && !flow.isHeld(counter, actor.mark), .lostTruly) {
         "\(actor.name) declares (\(range.flowID), \(counter)) lost"

@@ -54,6 +54,7 @@ extension Simulation {
   }
 
   private func gather(_ counters: PrimaryCounters) {
+    gather(counters.migration)
     occurrences.note(.declaredLost, counters.repair.lost)
     occurrences.note(.uncovered, counters.repair.uncovered)
     occurrences.note(.outsideWindow, counters.outsideWindow)
@@ -71,7 +72,16 @@ extension Simulation {
     occurrences.note(.replayedUnvoted, counters.replayed - counters.replayedVoted)
   }
 
+  private func gather(_ counters: MigrationCounters) {
+    occurrences.note(.kept, counters.kept)
+    occurrences.note(.thawed, counters.thawed)
+    occurrences.note(.staged, counters.entriesStaged)
+    occurrences.note(.staleMove, counters.stale)
+    occurrences.note(.lossDelayed, counters.lossesDelayed)
+  }
+
   private func gather(_ counters: SecondaryCounters) {
+    gather(counters.migration)
     occurrences.note(.boundLost, counters.repair.lost)
     occurrences.note(.outsideWindow, counters.outsideWindow)
     occurrences.note(.denied, counters.repair.missing)

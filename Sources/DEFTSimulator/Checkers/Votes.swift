@@ -22,6 +22,7 @@ extension Simulation {
     let header = ControlMessageHeader(reading: message.baseAddress!)
     require(header.defect() == nil && Int(header.length) == message.count, .packetClock) { "a malformed prepare \(header)" }
     // Parts of a snapshot go the same way (R9).
+    if header.kind == ControlMessageHeader.Kind.stage.rawValue { noteStaged(message, actor.mark) }
     guard header.kind == ControlMessageHeader.Kind.prepare.rawValue else { return }
     trace("\(actor.name): prepare \(header.batch), \(header.count) flows")
     forEachLost(message) { checkDeclared($0, by: actor) }
@@ -29,6 +30,7 @@ extension Simulation {
       guard let flow = flow(entry.flowID) else {
         return fail(.packetClock, "prepare \(header.batch) names flow \(entry.flowID), which was never stamped")
       }
+      checkOwner(of: flow, actor)
       require(entry.next > 1 && flow.firstNotHeld(actor.mark, declared: true) >= entry.next, .packetClock) {
         "prepare \(header.batch) says flow \(entry.flowID) next \(entry.next); \(flow.firstNotHeld(actor.mark)) is not there"
       }

@@ -24,6 +24,9 @@ final class SimulatedNode {
   var roles: [Role]
   /// By pair: what the map said up to here it said of the node before it failed.
   private var former: [UInt32]
+  /// What it knows of the map.
+  private(set) var pairs: [PairAssignment]
+  private(set) var groups: [GroupAssignment]
   /// Replicas that have no part any more and may still have something to give back.
   private var retiring: [any ReplicaActor] = []
   var holder: Holder { Int(id.rawValue) + 1 }
@@ -35,6 +38,8 @@ final class SimulatedNode {
     self.id = id
     roles = [Role](repeating: .none, count: pairs)
     former = [UInt32](repeating: 0, count: pairs)
+    self.pairs = (0..<pairs).map { simulation.map[$0] }
+    groups = (0..<simulation.map.groupCount).map { simulation.map.group($0) }
     incarnations = [UInt32](repeating: 1, count: simulation.options.units)
   }
 
@@ -82,6 +87,7 @@ final class SimulatedNode {
   /// | secondary | nothing | is dismissed |
   /// | none | secondary | begins with nothing, unless the map means what it was before it failed |
   func learn(_ assignment: PairAssignment, pair: Int) {
+    pairs[pair] = assignment
     guard isAlive else { return }
     simulation.trace("\(id): learns that pair \(pair) is \(assignment.text)")
     switch roles[pair] {
@@ -119,7 +125,24 @@ final class SimulatedNode {
   }
 
   private func begin(_ pair: Int, _ assignment: PairAssignment) {
-    roles[pair] = .secondary(simulation.makeSecondary(pair: pair, node: self, epoch: assignment.epoch, isSyncing: true))
+    let secondary = simulation.makeSecondary(pair: pair, node: self, epoch: assignment.epoch, isSyncing: true)
+    for group in groups.indices where groups[group].version > 1 {
+      secondary.replica.learn(groups[group], group: group)
+    }
+    roles[pair] = .secondary(secondary)
+  }
+
+  /// A flow group's entry in the map has changed.
+  func learn(_ assignment: GroupAssignment, group: Int) {
+    groups[group] = assignment
+    guard isAlive else { return }
+    for role in roles {
+      switch role {
+      case .none: continue
+      case .primary(let actor): actor.learn(assignment, group: group)
+      case .secondary(let actor): actor.learn(assignment, group: group)
+      }
+    }
   }
 }
 

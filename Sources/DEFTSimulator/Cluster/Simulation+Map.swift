@@ -4,6 +4,7 @@ import DEFTCore
 enum MapNotice {
   case pair(Int, PairAssignment)
   case unit(Int, UInt32)
+  case group(Int, GroupAssignment)
 }
 
 // Consensus and failure detection, as far as a pair's replicas see them: one map, changed by compare-and-set, which every
@@ -24,6 +25,7 @@ extension Simulation {
   }
 
   func propose(_ transition: MapTransition, _ pair: Int) {
+    let before = map
     let outcome = map.propose(transition, pair: pair, ifEpoch: map[pair].epoch)
     trace("map: pair \(pair) \(transition): \(outcome), \(map[pair].text)")
     guard case .accepted = outcome else { return }
@@ -34,7 +36,8 @@ extension Simulation {
     case .secondaryFailed: bindDeclared(pair)
     default: break
     }
-    tellEverybody(.pair(pair, map[pair]))
+    publish(.pair(pair, map[pair]))
+    publishGroups(changedSince: before)
   }
 
   /// A stamping unit has failed, or is believed to have; another takes its place.
@@ -42,14 +45,15 @@ extension Simulation {
     guard let incarnation = map.replaceUnit(unit, ifIncarnation: map.units[unit].incarnation) else { return }
     occurrences.note(.unitReplaced)
     trace("map: stamping unit \(unit) \(isDead ? "fails" : "is suspected, and lives"); incarnation \(incarnation)")
-    tellEverybody(.unit(unit, incarnation))
+    publish(.unit(unit, incarnation))
     let successor = StamperActor(self, index: actors.count, succeeding: stampers[unit], incarnation: incarnation)
     if isDead { stampers[unit].die() } else { stampers[unit].linger() }
     stampers[unit] = successor
     add(successor)
   }
 
-  private func tellEverybody(_ notice: MapNotice) {
+  /// Every node and every unit will learn of it.
+  func publish(_ notice: MapNotice) {
     for receiver in notices.indices {
       let isEmpty = notices[receiver].isEmpty
       notices[receiver].append(notice)
@@ -75,6 +79,12 @@ extension Simulation {
       }
     case .unit(let unit, let incarnation):
       if receiver < nodes.count { nodes[receiver].learn(incarnation: incarnation, unit: unit) }
+    case .group(let group, let assignment):
+      if receiver < nodes.count {
+        nodes[receiver].learn(assignment, group: group)
+      } else {
+        stampers[receiver - nodes.count].learn(assignment, group: group)
+      }
     }
   }
 
@@ -82,7 +92,7 @@ extension Simulation {
   func repairMap(_ pair: Int) {
     guard map[pair].standing == .none else { return }
     let free = nodes.filter { $0.isAlive && $0.id != map[pair].primary && !suspected.contains($0.id) }
-    if !free.isEmpty, nodes[Int(map[pair].primary.rawValue)].isAlive, marks[pair] < FlowHistory.replicas - 1 {
+    if !free.isEmpty, nodes[Int(map[pair].primary.rawValue)].isAlive, marks[pair] < replicasPerPair - 1 {
       propose(.secondaryAdded(free[random.below(free.count)].id), pair)
     } else {
       lookForSecondary(pair)
@@ -131,7 +141,8 @@ extension Simulation {
 
   private func nextMark(_ pair: Int) -> Int {
     marks[pair] += 1
-    return marks[pair] - 1
+    // With moves the replicas of other pairs may come to hold a flow's packets, too.
+    return options.moveInterval > 0 ? (marks[pair] - 1) * options.pairs + pair : marks[pair] - 1
   }
 
   func makeSecondary(pair: Int, node: SimulatedNode, epoch: UInt32, isSyncing: Bool) -> SecondaryActor {

@@ -43,8 +43,9 @@ final class ControlLink {
     let stateSize = MemoryLayout<SimulatedFunction.State>.size
     // A sync's log has room for two messages of the snapshot.
     let least = isSync ? 2 * options.replication.longestSnapshotMessage(stateSize: stateSize) : 0
+    let move = options.moveInterval > 0 ? options.replication.longestMove(stateSize: stateSize) : 0
     prepares = SimulatedLog(
-      capacity: max(least, options.prepareLog * options.replication.longestPrepare), simulation.arena)
+      capacity: max(max(least, move), options.prepareLog * options.replication.longestPrepare), simulation.arena)
     commits = SimulatedLog(
       capacity: options.commitLog * options.replication.longestCommit(stateSize: stateSize), simulation.arena)
     repairToSecondary = SimulatedLog(capacity: options.repairLog, isRetaining: false, simulation.arena)

@@ -23,7 +23,8 @@ final class FlowHistory {
     var leaves: Bool
   }
   let flowID: UInt32
-  let pair: Int
+  /// The pair that owns it, by the map.
+  var pair: Int
   private(set) var stamped: [Stamped] = []
   private var points: [Point] = []
   /// The last counter that egress let out.
@@ -114,6 +115,13 @@ final class FlowHistory {
   }
   /// The replica has the flow's state as of everything below `next`: it needs none of those packets.
   func holdAll(below next: UInt32, _ mark: Int) { heldBelow[mark] = max(heldBelow[mark], next) }
+
+  /// The replica has forwarded it: it is another's. (What its state covers it only had twice.)
+  func giveAway(_ counter: UInt32, _ mark: Int) {
+    guard exists(counter), counter >= appliedNext else { return }
+    stamped[Int(counter) - 1].heldBy &= ~(1 << UInt64(mark))
+    heldBelow[mark] = min(heldBelow[mark], counter)
+  }
 
   /// The first counter that the replica does not hold, and that is not lost. `declared`: or only declared lost, which counts
   /// for the primary that declared it.

@@ -27,6 +27,14 @@ struct Event {
     case restart
     /// No more faults from here on.
     case heal
+    /// Somebody wants a flow group to move.
+    case move
+    /// Whoever leads the move of a group looks at it: `target`.
+    case lead
+    /// A proposal reaches the map: `target` is the group, `payload` the version and the transition.
+    case groupProposal
+    /// A message between two pairs' primaries arrives: `target` is its place in `Simulation.moveMessages`.
+    case moveMessage
     /// Looks whether everything has come to its end.
     case check
   }

@@ -62,7 +62,9 @@ extension Simulation {
       let others = [assignment.primary, assignment.secondary].compactMap { $0 }.filter { $0 != node }
       if assignment.primary == node || assignment.secondary == node {
         let isNeeded = assignment.standing != .inSync && assignment.primary == node
-        guard !isNeeded, Int(assignment.epoch) < FlowHistory.replicas else { return false }
+        guard !isNeeded, Int(assignment.epoch) < FlowHistory.replicas,
+          marks[pair] < replicasPerPair - 2 || options.moveInterval == 0
+        else { return false }
       }
       guard others.allSatisfy({ nodes[Int($0.rawValue)].isAlive && !suspected.contains($0) }) else { return false }
     }

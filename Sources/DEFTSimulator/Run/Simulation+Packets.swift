@@ -14,6 +14,8 @@ struct Flight {
   var epoch: UInt32 = 0
   /// The stamping unit's that sent it.
   var incarnation: UInt32 = 1
+  /// A former owner's, past the stampers (R8).
+  var isForwarded = false
   /// To egress: what it is to be acknowledged as.
   var tag: ReleaseTag
 }
@@ -43,21 +45,20 @@ extension Simulation {
 
   /// A stamped packet goes both ways, as the stamping unit knows the map.
   func send(
-    _ metadata: PacketMetadata, _ frame: UnsafeMutableRawPointer, _ rules: [PairAssignment], incarnation: UInt32
+    _ metadata: PacketMetadata, _ frame: UnsafeMutableRawPointer, _ rule: PairAssignment, _ pair: Int,
+    incarnation: UInt32
   ) {
-    let pair = pair(metadata.flowID)
     if counts(metadata.flowID, incarnation) {
-      note(metadata, frame, pair)
+      note(metadata, frame, self.pair(metadata.flowID))
       stamped += 1
     }
-    sendAgain(metadata, frame, rules, incarnation: incarnation)
+    sendAgain(metadata, frame, rule, pair, incarnation: incarnation)
   }
 
   func sendAgain(
-    _ metadata: PacketMetadata, _ frame: UnsafeMutableRawPointer, _ rules: [PairAssignment], incarnation: UInt32
+    _ metadata: PacketMetadata, _ frame: UnsafeMutableRawPointer, _ rule: PairAssignment, _ pair: Int,
+    incarnation: UInt32
   ) {
-    let pair = pair(metadata.flowID)
-    let rule = rules[pair]
     let hasSecondary = rule.secondary != nil
     let first: Packet
     if options.sharesPackets {
@@ -97,7 +98,7 @@ extension Simulation {
       "stamper: (\(metadata.flowID), \(metadata.counter))\(metadata.layout.isCloseMarker ? " close" : "") to pair \(pair)")
   }
 
-  private func send(_ flight: Flight, _ path: inout PacketPath) {
+  func send(_ flight: Flight, _ path: inout PacketPath) {
     let double: Fault = .duplication
     if hasFaults, options.faults.contains(double), random.oneIn(options.packetFaults) {
       occurrences.note(double)
@@ -153,7 +154,9 @@ extension Simulation {
 
   /// Every unit knows of the epoch, and what was stamped before that has come to the primary's input.
   func isDrained(_ pair: Int, epoch: UInt32) -> Bool {
-    guard stampers.allSatisfy({ $0.knows(pair, epoch: epoch) }) else { return false }
+    guard stampers.allSatisfy({ $0.knows(pair, epoch: epoch) }), doForwardersKnow(pair, epoch: epoch) else {
+      return false
+    }
     return !underWay.contains { place in
       let flight = flights[place]
       return flight.pair == pair && flight.destination == .primary && flight.epoch < epoch
@@ -192,7 +195,11 @@ extension Simulation {
       "a path gave \(text(flight.packet)) away"
     }
     if needed < flight.references { giveBack(flight.packet, 0, flight.references - needed, "a path") }
-    actor.input.append(flight.packet)
+    if flight.isForwarded, let primary = actor as? PrimaryActor {
+      primary.forwards.append(flight.packet)
+    } else {
+      actor.input.append(flight.packet)
+    }
     wake(actor.index)
   }
 

@@ -38,6 +38,12 @@ public final class Simulation {
   var owners: [Ownership: NodeID] = [:]
   var actingOwners: [Ownership: Int] = [:]
   var checkedOwner: (place: Ownership, actor: Int)?
+  /// Whoever leads the moves of flow groups, by group.
+  var leaders: [GroupMigration?]
+  /// Proposals on their way to the map, by group.
+  var proposalsUnderWay: [Int]
+  /// Messages of moves under way; events name them by their place.
+  var moveMessages: [MoveMessage] = []
   /// Nodes that the failure detector is about to report.
   var suspected: Set<NodeID> = []
   /// Replicas that each pair has had.
@@ -98,7 +104,9 @@ public final class Simulation {
         return PairAssignment(
           primary: NodeID(UInt16(primary)), secondary: NodeID(UInt16(secondary)), standing: .inSync,
           policy: options.replication.policy, egress: NodeID(UInt16(options.nodes)))
-      }, units: options.units)
+      }, units: options.units, groups: options.replication.flowGroups)
+    proposalsUnderWay = [Int](repeating: 0, count: options.replication.flowGroups)
+    leaders = [GroupMigration?](repeating: nil, count: options.replication.flowGroups)
     build()
   }
 
@@ -132,6 +140,7 @@ public final class Simulation {
 
   func run() {
     events.add(.fault, at: random.around(options.faultInterval), target: 0)
+    if options.moveInterval > 0 { events.add(.move, at: random.around(options.moveInterval), target: 0) }
     // Faults last as long as the packets, and then some.
     let length = UInt64(options.packets / options.units / options.burst + 1) * options.burstGap * 2
     events.add(.heal, at: length / 2 + random.below(length + options.controlLatency * 20), target: 0)
@@ -190,6 +199,10 @@ public final class Simulation {
     case .mapNotice: learn(target)
     case .restart: nodes[target].restart()
     case .heal: heal()
+    case .move: beginMove()
+    case .lead: lead(target)
+    case .groupProposal: decide(target, event.payload)
+    case .moveMessage: deliverMove(target)
     case .check: lookForTheEnd()
     }
   }
@@ -260,5 +273,7 @@ public final class Simulation {
   /// The latest generation of a flow index, of which nobody knows: it never was.
   func forgetFlow(at index: Int) { flows[index].removeLast() }
   func add(_ flow: FlowHistory) { flows[layout.index(flow.flowID)].append(flow) }
-  func pair(_ flowID: UInt32) -> Int { layout.index(flowID) % options.pairs }
+  func group(_ flowID: UInt32) -> Int { layout.index(flowID) & (map.groupCount - 1) }
+  /// By the map.
+  func pair(_ flowID: UInt32) -> Int { map.group(group(flowID)).pair }
 }

@@ -45,6 +45,8 @@ public struct SimulationOptions: Sendable {
   public var interruption = 0
   /// Mean time between faults that strike a whole component, ns.
   public var faultInterval: UInt64 = 50_000
+  /// Mean time between moves of flow groups, ns; 0: none move.
+  public var moveInterval: UInt64 = 0
   /// One in so many packets of a path is hit.
   public var packetFaults = 20
 
@@ -55,6 +57,24 @@ public struct SimulationOptions: Sendable {
     drawTopology(&random)
     drawReplication(&random)
     drawTimes(&random)
+    drawMoves()
+  }
+
+  /// From a generator of its own, so that what moves nothing stays as it was.
+  private mutating func drawMoves() {
+    // Three pairs without moves: each flow a group, dealt out to the pairs in turn.
+    if pairs == 3 { replication.flowGroups = 64 }
+    var random = SeededGenerator(seed: seed &* 0x1000_0003 &+ 29)
+    // A unit that takes another's place asks the owners of groups that stay where they are.
+    let unitsFail = faults.contains(.stamperCrash) || faults.contains(.stamperSuspicion)
+    guard pairs > 1, !unitsFail, !random.oneIn(4) else { return }
+    moveInterval = UInt64(random.oneOf([10_000, 50_000, 200_000]))
+    replication.flowGroups = random.oneOf([1, 2, 4, 16])
+    replication.kept = random.oneOf(faults.contains(.smallRings) ? [4, 16] : [16, 64])
+    // What former owners forward comes besides what is stamped.
+    while replication.held < (2 * inputBuffer + replication.kept + replication.pending + replication.retained) * 4 / 3 + 1 {
+      replication.held *= 2
+    }
   }
 
   private mutating func drawFaults(_ random: inout SeededGenerator) {

@@ -16,6 +16,8 @@ public enum Transition: Int, CaseIterable, Sendable {
   case takeover, syncBegun, synced, aloneWhileSyncing, releasedWhileSyncing, replayedVoted, replayedUnvoted, alone,
     unprotected, steppedDown
   case retransmitted, staleEpoch, slotAskedFor
+  case moveBegun, moveCommitted, moveUndone, moveDone, moveRefused
+  case kept, thawed, forwarded, staged, staleMove, lossDelayed
   case noCredit, poolEmpty, noSlot
   case unitReplaced, staleIncarnation, orphanClosed, orphanMarkerAgain, orphanForgotten, packetsOfOrphanLost
 

@@ -10,6 +10,8 @@ public enum Property: String, CaseIterable, Sendable {
   case commitTooEarly = "a commit is sent only when egress has what it covers (R2)"
   case freedTooEarly = "a packet is kept until it is committed (R10)"
   case lostTruly = "what is declared lost was lost on every way, and no replica holds it (R5)"
+  case movedState = "the state that moves is a run of exactly the packets that were settled (R11)"
+  case oneOwner = "a flow's packets are decided on by the pair that the map names, and no other (R11)"
   case digests = "at rest both replicas' states are those of a sequential run"
   case packetMemory = "every packet is given back exactly once, and not used after that"
   case bounds = "no queue is longer than its bound"

@@ -1,0 +1,69 @@
+import DEFTCore
+import DEFTWire
+
+// R11: what moves is what one run of the NF leaves, and is settled where it comes from; a flow has one owner at a time.
+extension Simulation {
+  /// A message between two primaries is sent.
+  func checkMove(_ message: UnsafeRawBufferPointer) {
+    let header = ControlMessageHeader(reading: message.baseAddress!)
+    require(header.defect() == nil && Int(header.length) <= message.count, .messages) { "a malformed message \(header)" }
+    guard header.kind == ControlMessageHeader.Kind.move.rawValue else { return }
+    forEachMoved(message) { entry, state in
+      checkMoved(entry, state)
+      guard let flow = flow(entry.flowID) else { return }
+      require(flow.appliedNext >= entry.next && flow.out >= entry.lastPassed, .movedState) {
+        "flow \(entry.flowID) moves at \(entry.next), and \(flow.appliedNext) is applied, \(flow.out) is out"
+      }
+    }
+  }
+
+  /// Entries of a group are installed at a replica.
+  func noteStaged(_ message: UnsafeRawBufferPointer, _ mark: Int) {
+    forEachMoved(message) { entry, state in
+      checkMoved(entry, state)
+      flow(entry.flowID)?.holdAll(below: entry.next, mark)
+    }
+  }
+
+  private func checkMoved(_ entry: StateEntry, _ bytes: UnsafeRawPointer) {
+    guard let point = flow(entry.flowID)?.point(before: entry.next, options.function) else {
+      return fail(.movedState, "flow \(entry.flowID) moves at \(entry.next), which was never stamped")
+    }
+    let state = bytes.loadUnaligned(as: SimulatedFunction.State.self)
+    let isRight =
+      point.state == state && point.lastPassed == entry.lastPassed && point.time == entry.time
+      && point.isClosed == (entry.isClosed == 1)
+    require(isRight, .movedState) { "flow \(entry.flowID) moves with \(entry) \(state), which should be \(point)" }
+  }
+
+  private func forEachMoved(_ message: UnsafeRawBufferPointer, _ body: (StateEntry, UnsafeRawPointer) -> Void) {
+    let header = ControlMessageHeader(reading: message.baseAddress!)
+    let entries = message.baseAddress! + ControlMessageHeader.byteCount + MoveHeader.byteCount
+    for i in 0..<Int(header.count) {
+      let place = entries + i * Int(header.detail)
+      body(StateEntry(reading: place), place + StateEntry.byteCount)
+    }
+  }
+
+  /// The map has given the group to another pair: from now on only that one may decide on its packets.
+  func checkOwner(_ group: Int) {
+    for generations in allFlows {
+      for flow in generations where self.group(flow.flowID) == group { flow.pair = map.group(group).pair }
+    }
+  }
+
+  /// A prepare decides on packets of flows that are its pair's. (One of an epoch that has passed decides nothing.)
+  func checkOwner(of flow: FlowHistory, _ actor: PrimaryActor) {
+    guard actor.epoch == map[actor.pair].epoch else { return }
+    require(flow.pair == actor.pair, .oneOwner) {
+      "\(actor.name) decides on flow \(flow.flowID), which is pair \(flow.pair)'s"
+    }
+  }
+
+  /// R11: nothing is lost while a former owner may still bring it.
+  func checkDrained(_ flow: FlowHistory, _ counter: UInt32, _ actor: PrimaryActor) {
+    require(!map.group(group(flow.flowID)).isInheriting, .lostTruly) {
+      "\(actor.name) declares (\(flow.flowID), \(counter)) lost before its former owners have drained"
+    }
+  }
+}
