@@ -9,9 +9,10 @@
 /// | (P, S any, e) | secondary failed | (P, none, e+1) | alone |
 /// | (P, none, e) | secondary added C | (P, C syncing, e+1) | sync |
 /// | (P, C syncing, e) | sync finished | (P, C inSync, e) | protected |
+/// | any, egress E of term k | that egress failed | the same, egress F of term k+1 | tell egress |
 ///
 /// Prohibited, hence refused: promoting one that syncs (R9: it may lack what was voted or stamped); a second secondary; one
-/// on the primary's node or egress's (R12); `syncFinished` of an earlier sync (its epoch has passed); anything by a proposer
+/// on the primary's node or egress's, or an egress on a replica's (R12); `syncFinished` of an earlier sync (its epoch has passed); anything by a proposer
 /// who has seen another epoch.
 ///
 /// Flow groups move from pair to pair by a table of their own (`GroupAssignment`); a new epoch of a pair ends the moves that
@@ -67,6 +68,13 @@ extension PairAssignment {
       // The epoch stays: the stream goes on, only what its votes are needed for changes.
       standing = .inSync
       return .accepted(.protected)
+    case (.egressFailed(let term, let replacement), _):
+      guard term == egressTerm else { return .refused(.otherEpoch) }
+      guard replacement != primary, replacement != secondary else { return .refused(.occupied) }
+      // The epoch stays: who owns the pair has not changed, and no stream between the replicas ends.
+      egress = replacement
+      egressTerm += 1
+      return .accepted(.tellEgress)
     case (.secondaryFailed, .none), (.secondaryAdded, .syncing), (.secondaryAdded, .inSync), (.syncFinished, .none),
       (.syncFinished, .inSync):
       return .refused(.standing)

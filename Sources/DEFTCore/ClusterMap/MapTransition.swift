@@ -8,6 +8,8 @@ public enum MapTransition: Sendable, Equatable {
   case secondaryAdded(NodeID)
   /// The syncing secondary alone can reconstruct everything voted or stamped (R9).
   case syncFinished
+  /// The egress of that term is believed to have failed (R12); another takes its place, or itself with nothing.
+  case egressFailed(term: UInt32, replacement: NodeID)
 }
 
 /// What has to follow from a change that was accepted.
@@ -23,12 +25,14 @@ public enum MapEffect: Sendable, Equatable {
   case sync
   /// The primary needs the secondary's votes from now on.
   case protected
+  /// The primary tells the new egress where to begin.
+  case tellEgress
 }
 
 @frozen
 public enum MapRefusal: Sendable, Equatable {
   case unknownPair
-  /// The map has changed since the proposer looked.
+  /// The map has changed since the proposer looked (the epoch, or the egress).
   case otherEpoch
   /// There is no secondary, or it is not where the transition begins.
   case standing

@@ -24,7 +24,9 @@ public struct PairAssignment: Sendable, Equatable {
   public internal(set) var standing: SecondaryStanding
   public let policy: UnprotectedPolicy
   /// Outside both replicas' failure domains (R12).
-  public let egress: NodeID
+  public internal(set) var egress: NodeID
+  /// Which egress of the pair that is: each replacement has the next term, and begins with what the primary tells it.
+  public internal(set) var egressTerm: UInt32 = 1
   /// Times that both replicas were gone and the group began anew: its flows' generations end, their states are lost.
   public internal(set) var losses: UInt32 = 0
 

@@ -79,9 +79,10 @@ public struct ReleaseLedger: ~Copyable {
     }
   }
 
-  private mutating func begin(_ stream: UInt32) {
+  /// Everything of `stream` before `acknowledged` has been dealt with: by an egress that has failed (R12).
+  public mutating func begin(_ stream: UInt32, acknowledged: UInt64 = 0) {
     self.stream = stream
-    dealtWith = 0
+    dealtWith = acknowledged
     marked = 0
     for word in 0...Int(mask / 64) { bits[word] = 0 }
   }

@@ -5,6 +5,14 @@ struct RetransmissionTimer {
   /// What egress had acknowledged when it last made progress, or when there was nothing to acknowledge.
   var acknowledged: UInt64 = 0
   var since: UInt64 = 0
+  /// Releases before this one are sent again without waiting, from `next` on: the egress that had them is no more (R12).
+  var resendEnd: UInt64 = 0
+  var next: UInt64 = 0
+
+  mutating func resend(upTo end: UInt64) {
+    resendEnd = end
+    next = 0
+  }
 }
 
 // What egress has not acknowledged is sent again (R2).
@@ -21,27 +29,33 @@ extension PrimaryReplica where Log: ~Copyable {
   public mutating func retransmit(
     into packets: UnsafeMutablePointer<Packet>, capacity: Int, now: UInt64
   ) -> (count: Int, first: UInt64) {
-    let waits = acknowledgedCount < counters.released && !isSteppedDown && configuration.isReplicated
-    guard waits, acknowledgedCount == retransmission.acknowledged else {
-      retransmission = RetransmissionTimer(acknowledged: acknowledgedCount, since: now)
+    let waits = acknowledgedCount < counters.released && !isSteppedDown && configuration.isReplicated && !isTelling
+    let resends = waits && retransmission.next < retransmission.resendEnd
+    guard waits, acknowledgedCount == retransmission.acknowledged || resends else {
+      (retransmission.acknowledged, retransmission.since) = (acknowledgedCount, now)
       return (0, acknowledgedCount)
     }
-    guard now &- retransmission.since >= configuration.acknowledgeTimeout else { return (0, acknowledgedCount) }
+    guard resends || now &- retransmission.since >= configuration.acknowledgeTimeout else {
+      return (0, acknowledgedCount)
+    }
     retransmission.since = now
+    let first = resends ? max(acknowledgedCount, retransmission.next) : acknowledgedCount
     var position = freed
     var sequence = freedPassed
     var count = 0
-    while position != released, count < capacity {
+    let end = resends ? retransmission.resendEnd : .max
+    while position != released, count < capacity, sequence < end {
       let tagged = output[Int(truncatingIfNeeded: position & outputMask)]
       position &+= 1
       guard tagged & 1 == 0 else { continue }
-      if sequence >= acknowledgedCount {
+      if sequence >= first {
         packets[count] = Packet(bitPattern: tagged).unsafelyUnwrapped
         count += 1
       }
       sequence &+= 1
     }
     counters.retransmitted &+= UInt64(count)
-    return (count, acknowledgedCount)
+    if resends { retransmission.next = count == 0 ? retransmission.resendEnd : first + UInt64(count) }
+    return (count, first)
   }
 }

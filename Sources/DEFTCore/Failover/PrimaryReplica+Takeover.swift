@@ -134,6 +134,7 @@ extension PrimaryReplica where Log: ~Copyable {
       // What comes behind a loss waits for it in the pendingList, and was voted for too.
       skipInheritedLosses(now: now)
       if tail != closed || repair.lostCount != 0 { closeAlone(now: now) }
+      telling.inherited = passed
       backlog.phase = .rest
       return true
     case .rest:

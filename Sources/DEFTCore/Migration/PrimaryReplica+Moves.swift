@@ -58,7 +58,7 @@ extension PrimaryReplica where Log: ~Copyable {
   /// Everything of the group that was processed is voted for, released and acknowledged by egress, and its state is applied
   /// at the secondary; and so is what was declared lost.
   private func isDrained(_ move: OutgoingMove) -> Bool {
-    standing == .inSync && applied >= move.end && repair.lostApplied >= move.lostEnd
+    standing == .inSync && applied >= move.end && repair.lostApplied >= move.lostEnd && !isTelling
   }
 
   /// Indices looked at for one message.

@@ -96,6 +96,9 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
   /// Passed packets among those freed.
   @usableFromInline var freedPassed: UInt64 = 0
   var retransmission = RetransmissionTimer()
+  /// R12: what the present egress has been told.
+  var telling = EgressTelling()
+  @usableFromInline var isTelling = false
 
   /// What the map says of the secondary (R9). Without replication: `none`, for ever.
   public internal(set) var standing: SecondaryStanding

@@ -39,6 +39,9 @@ public struct PrimaryCounters: Sendable {
   public var basesSent: UInt64 = 0
   /// Releases sent again (R2).
   public var retransmitted: UInt64 = 0
+  /// New egresses that this primary told where to begin; packets that may have left through one that failed, or may not (R12).
+  public var egressesTold: UInt64 = 0
+  public var ambiguous: UInt64 = 0
   /// Packets given back after the group went to somebody else (B4).
   public var abandoned: UInt64 = 0
   public var repair = RepairCounters()

@@ -28,6 +28,8 @@ public struct ReplicationConfiguration: Sendable, Equatable {
   public var pendingPerFlow: Int
   /// What a primary does while it has no secondary in sync.
   public var policy: UnprotectedPolicy
+  /// What becomes of packets that may have left through an egress that failed (R12).
+  public var ambiguity: AmbiguityPolicy
   /// A release that egress has not acknowledged for this long is sent again (R2).
   public var acknowledgeTimeout: UInt64
   /// Flows that one step of a snapshot writes, at most.
@@ -53,9 +55,9 @@ public struct ReplicationConfiguration: Sendable, Equatable {
     pair: UInt16 = 0, epoch: UInt32 = 1, batch: Int = 256, window: Int = 32, flushInterval: UInt64 = 50_000,
     dryWindow: Int = 4, stateClockPackets: Int = 4096, stateClockInterval: UInt64 = 200_000, retained: Int = 32_768,
     held: Int = 65_536, pending: Int = 4096, pendingPerFlow: Int = 1024, policy: UnprotectedPolicy = .hold,
-    acknowledgeTimeout: UInt64 = 10_000_000, snapshotChunk: Int = 256, gapTimeout: UInt64 = 1_000_000,
-    inputCapacity: Int = 0, gaps: Int = 1024, lostRanges: Int = 256, flowGroups: Int = 256, kept: Int = 8192,
-    isReplicated: Bool = true
+    ambiguity: AmbiguityPolicy = .resend, acknowledgeTimeout: UInt64 = 10_000_000, snapshotChunk: Int = 256,
+    gapTimeout: UInt64 = 1_000_000, inputCapacity: Int = 0, gaps: Int = 1024, lostRanges: Int = 256, flowGroups: Int = 256,
+    kept: Int = 8192, isReplicated: Bool = true
   ) {
     self.pair = pair
     self.epoch = epoch
@@ -70,6 +72,7 @@ public struct ReplicationConfiguration: Sendable, Equatable {
     self.pending = pending
     self.pendingPerFlow = pendingPerFlow
     self.policy = policy
+    self.ambiguity = ambiguity
     self.acknowledgeTimeout = acknowledgeTimeout
     self.snapshotChunk = snapshotChunk
     self.gapTimeout = gapTimeout

@@ -9,6 +9,7 @@ extension SecondaryReplica {
     }
     for index in 0..<repair.repairedCount { report(repair.repaired[index]) }
     forEachHeld(report)
+    gate.forEach(report)
   }
 
   /// What state clocks and votes have said of the unit's slots `slots`.

@@ -1,9 +1,16 @@
 import DEFTCore
+import DEFTWire
 
 /// Egress, as `EgressStage` is on an lcore: follows the chains, transmits, acknowledges to each pair.
 final class EgressActor: Actor {
   unowned let simulation: Simulation
   let index: Int
+  /// Which egress of the pairs it is (R12).
+  let term: UInt32
+  private(set) var isGone = false
+  /// By pair: what the primary has told, and where flows begin by it.
+  private var beginnings: [EgressBeginning]
+  private var told: [[Int: EgressEntry]]
   var chain: EgressChain<SimulatedStorage>
   /// Released packets by pair, in order of arrival.
   private var rings: [Fifo<(packet: Packet, tag: ReleaseTag)>]
@@ -11,13 +18,16 @@ final class EgressActor: Actor {
   /// Of the packets that the chain holds.
   private var heldTags: [Packet: ReleaseTag] = [:]
   private let ledgers: UnsafeMutablePointer<ReleaseLedger>
-  private var told: [(stream: UInt32, count: UInt64)]
-  var name: String { "egress" }
+  private var said: [(stream: UInt32, count: UInt64)]
+  var name: String { term == 1 ? "egress" : "egress.\(term)" }
 
-  init(_ simulation: Simulation, index: Int) {
+  init(_ simulation: Simulation, index: Int, term: UInt32) {
     self.simulation = simulation
     self.index = index
+    self.term = term
     let pairs = simulation.options.pairs
+    beginnings = [EgressBeginning](repeating: EgressBeginning(term: term), count: pairs)
+    told = [[Int: EgressEntry]](repeating: [:], count: pairs)
     chain = EgressChain(
       layout: simulation.layout, holdCapacity: simulation.options.egressHold, memory: simulation.arena.allocate)
     rings = [Fifo<(packet: Packet, tag: ReleaseTag)>](repeating: Fifo(), count: pairs)
@@ -25,11 +35,40 @@ final class EgressActor: Actor {
     for pair in 0..<pairs {
       (ledgers + pair).initialize(to: ReleaseLedger(capacity: 256, memory: simulation.arena.allocate))
     }
-    told = [(stream: UInt32, count: UInt64)](repeating: (0, 0), count: pairs)
+    said = [(stream: UInt32, count: UInt64)](repeating: (0, 0), count: pairs)
   }
   deinit {
     ledgers.deinitialize(count: rings.count)
     ledgers.deallocate()
+  }
+
+  /// With all that it has.
+  func die() {
+    isGone = true
+    for pair in rings.indices {
+      while !rings[pair].isEmpty { simulation.giveBack(rings[pair].removeFirst().packet, 0, 1, name) }
+    }
+    for packet in heldTags.keys { simulation.giveBack(packet, 0, 1, name) }
+    heldTags = [:]
+  }
+
+  /// A primary says where its flows begin.
+  func receive(_ telling: Telling) {
+    let pair = telling.pair
+    if beginnings[pair].takes(stream: telling.stream, attempt: telling.attempt, number: telling.number) {
+      if telling.number == 0 { told[pair] = [:] }
+      for entry in telling.entries {
+        chain.begin(entry)
+        told[pair][simulation.layout.index(entry.flowID)] = entry
+      }
+      if telling.isComplete {
+        beginnings[pair].finish()
+        ledgers[pair].begin(telling.stream, acknowledged: telling.acknowledged)
+        simulation.noteTold(telling, told[pair])
+      }
+    }
+    guard telling.isComplete, beginnings[pair].isTold else { return }
+    simulation.answer(telling, isFirst: beginnings[pair].teller == telling.stream)
   }
 
   var isIdle: Bool { chain.heldCount == 0 && rings.allSatisfy(\.isEmpty) }
@@ -40,7 +79,7 @@ final class EgressActor: Actor {
 
   func poll() -> Int {
     nextPair = nextPair + 1 == rings.count ? 0 : nextPair + 1
-    let count = min(simulation.options.burst, rings[nextPair].count)
+    let count = beginnings[nextPair].isTold ? min(simulation.options.burst, rings[nextPair].count) : 0
     for _ in 0..<count {
       let (packet, tag) = rings[nextPair].removeFirst()
       decide(packet, tag)
@@ -83,10 +122,10 @@ final class EgressActor: Actor {
   private func acknowledge() {
     for pair in rings.indices {
       let (stream, count) = (ledgers[pair].stream, ledgers[pair].acknowledged)
-      guard told[pair] != (stream, count), let actor = simulation.primary(pair, stream: stream) else { continue }
-      told[pair] = (stream, count)
+      guard said[pair] != (stream, count), let actor = simulation.primary(pair, stream: stream) else { continue }
+      said[pair] = (stream, count)
       let due = simulation.now + 1 + simulation.random.below(simulation.options.pathLatency)
-      simulation.events.add(.acknowledgement, at: due, target: actor.index, payload: count)
+      simulation.events.add(.acknowledgement, at: due, target: actor.index, payload: UInt64(term) << 48 | count)
     }
   }
 }

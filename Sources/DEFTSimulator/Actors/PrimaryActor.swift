@@ -6,7 +6,7 @@ import DEFTWire
 final class PrimaryActor: ReplicaActor {
   typealias Replica = PrimaryReplica<SimulatedFunction, SimulatedStorage, SimulatedLogEnd>
   enum Step: Int, CaseIterable {
-    case messages, acknowledgement, release, retransmit, free, replay, take, close, sync, repair
+    case messages, acknowledgement, release, retransmit, free, replay, take, close, sync, repair, tell
   }
 
   unowned let simulation: Simulation
@@ -30,6 +30,7 @@ final class PrimaryActor: ReplicaActor {
   var inbox = Fifo<UnsafeRawBufferPointer>()
   /// Packets that egress has dealt with.
   var acknowledged: UInt64 = 0
+  private var acknowledgedBy: UInt32 = 1
   private(set) var isGone = false
   private(set) var isRetiring = false
   /// From and to other pairs' primaries.
@@ -37,6 +38,8 @@ final class PrimaryActor: ReplicaActor {
   let moveLog: SimulatedLog
   private var step = Step.messages
   private var isDry = false
+  private var tellingAttempt: UInt32 = 0
+  private var tellingNumber: UInt32 = 0
   /// The sync that the map wants and that has not begun.
   private var wantedSync: PairAssignment?
   private var isDrained = false
@@ -107,6 +110,7 @@ final class PrimaryActor: ReplicaActor {
     case .close: close()
     case .sync: sync() + migrate()
     case .repair: repair()
+    case .tell: tell()
     }
   }
 
@@ -114,6 +118,7 @@ final class PrimaryActor: ReplicaActor {
 
   /// The map has changed, and names it as primary still.
   func learn(_ assignment: PairAssignment) {
+    learn(egressTerm: assignment.egressTerm)
     if assignment.epoch > epoch, assignment.secondary == nil {
       if replica.counters.releasedWhileSyncing > 0, let link { formerVotes.merge(link.earlyVotes) { max($0, $1) } }
       link?.close()
@@ -177,7 +182,13 @@ final class PrimaryActor: ReplicaActor {
     }
   }
 
-  func acknowledge(_ count: UInt64) { acknowledged = max(acknowledged, count) }
+  /// Egress's word, and which egress's it is (R12).
+  func acknowledge(_ word: UInt64) {
+    let (term, count) = (UInt32(word >> 48), word & 0xffff_ffff_ffff)
+    if term < replica.egressTerm { simulation.occurrences.note(.staleAcknowledgement) }
+    if term > acknowledgedBy { (acknowledgedBy, acknowledged) = (term, 0) }
+    if term == acknowledgedBy { acknowledged = max(acknowledged, count) }
+  }
 
   func die() {
     isGone = true
@@ -230,7 +241,7 @@ final class PrimaryActor: ReplicaActor {
   }
 
   private func readAcknowledgement() -> Int {
-    guard replica.acknowledged(acknowledged) else { return 0 }
+    guard replica.acknowledged(acknowledged, byTerm: acknowledgedBy) else { return 0 }
     simulation.checkOwner(self)
     link?.ring()
     return 1
@@ -238,14 +249,14 @@ final class PrimaryActor: ReplicaActor {
 
   private func release() -> Int {
     let room = min(simulation.burstBuffer.count, simulation.egress.room(pair))
-    guard room > 0 else { return 0 }
+    guard room > 0, !replica.tellsEgress else { return 0 }
     let packets = simulation.burstBuffer.baseAddress!
     let first = replica.releaseSequence
     let count = replica.release(into: packets, capacity: room)
     if count > 0 { simulation.checkOwner(self) }
     for i in 0..<count {
       simulation.checkReleased(packets[i], first + UInt64(i), by: self)
-      simulation.sendToEgress(packets[i], tag(first + UInt64(i)), from: node.holder)
+      simulation.sendToEgress(packets[i], tag(first + UInt64(i)), from: node.holder, term: replica.egressTerm)
     }
     return count
   }
@@ -263,7 +274,7 @@ final class PrimaryActor: ReplicaActor {
       simulation.occurrences.note(.retransmitted)
       simulation.trace("\(name): sends \(simulation.text(packets[i])) again")
       simulation.packets.add(packets[i], node.holder, 1)
-      simulation.sendToEgress(packets[i], tag(first + UInt64(i)), from: node.holder)
+      simulation.sendToEgress(packets[i], tag(first + UInt64(i)), from: node.holder, term: replica.egressTerm)
     }
     return count
   }
@@ -283,6 +294,39 @@ final class PrimaryActor: ReplicaActor {
     }
     while let flowID = replica.nextCommittedClose() { simulation.returnSlot(flowID, pair: pair) }
     return passedCount + droppedCount
+  }
+
+  // MARK: a new egress
+
+  func learn(egressTerm term: UInt32) {
+    guard term > replica.egressTerm else { return }
+    simulation.trace("\(name): learns of egress \(term)")
+    replica.egressChanged(term: term)
+    simulation.wake(index)
+  }
+
+  private func tell() -> Int {
+    guard replica.tellsEgress else { return 0 }
+    if tellingAttempt != replica.tellingAttempt { (tellingAttempt, tellingNumber) = (replica.tellingAttempt, 0) }
+    var entries = [EgressEntry](repeating: EgressEntry(flowID: 0, last: 0, isClosed: false), count: 8)
+    let step = replica.tellEgress(into: &entries, capacity: entries.count, now: simulation.now)
+    guard step.count > 0 || step.isComplete else { return 0 }
+    simulation.send(
+      Telling(
+        pair: pair, actor: index, term: replica.egressTerm, stream: stream, attempt: tellingAttempt, number: tellingNumber,
+        entries: Array(entries[..<step.count]), isComplete: step.isComplete, acknowledged: replica.tellingAcknowledged,
+        ambiguous: replica.ambiguousCount))
+    tellingNumber += 1
+    return 1
+  }
+
+  func learnTold(_ word: UInt64) {
+    guard !isGone else { return }
+    let byThis = word >> 32 == 1
+    if replica.tellsEgress, UInt32(truncatingIfNeeded: word) == replica.egressTerm {
+      simulation.occurrences.note(byThis ? .egressTold : .egressToldBySuccessor)
+    }
+    replica.egressTold(term: UInt32(truncatingIfNeeded: word), byThis: byThis)
   }
 
   /// What it took over comes before its input.

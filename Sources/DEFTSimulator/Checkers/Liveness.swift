@@ -29,12 +29,13 @@ extension Simulation {
   }
 
   private var isAtRest: Bool {
-    guard packets.live == 0, stampers.allSatisfy({ $0.remaining == 0 && !$0.isRecovering }), egress.isIdle,
-      notices.allSatisfy(\.isEmpty), areMovesOver
+    guard packets.live == 0, stampers.allSatisfy({ $0.remaining == 0 && !$0.isRecovering }), !egress.isGone,
+      egress.isIdle, notices.allSatisfy(\.isEmpty), areMovesOver
     else { return false }
     for pair in 0..<options.pairs {
       guard let primary = primary(pair), primary.replica.isQuiescent, primary.input.isEmpty,
-        primary.forwards.isEmpty else { return false }
+        primary.forwards.isEmpty, !primary.replica.tellsEgress
+      else { return false }
       if let secondary = secondary(pair) {
         guard secondary.replica.isQuiescent, secondary.input.isEmpty, secondary.link.isIdle else { return false }
       }

@@ -98,7 +98,7 @@ final class SimulatedNode {
     case .secondary(let actor):
       guard assignment.epoch >= actor.epoch else { return }
       if assignment.epoch == actor.epoch, assignment.standing == .inSync { return actor.becomeInSync() }
-      if assignment.primary == id { return takeOver(pair, actor, assignment.epoch) }
+      if assignment.primary == id { return takeOver(pair, actor, assignment) }
       if assignment.secondary != id || assignment.epoch != actor.epoch {
         retire(pair, actor)
         if assignment.secondary == id { begin(pair, assignment) }
@@ -119,8 +119,9 @@ final class SimulatedNode {
     roles[pair] = .none
   }
 
-  private func takeOver(_ pair: Int, _ secondary: SecondaryActor, _ epoch: UInt32) {
-    let primary = simulation.makePrimary(takingOver: secondary, node: self, epoch: epoch)
+  private func takeOver(_ pair: Int, _ secondary: SecondaryActor, _ assignment: PairAssignment) {
+    let primary = simulation.makePrimary(takingOver: secondary, node: self, epoch: assignment.epoch)
+    primary.learn(egressTerm: assignment.egressTerm)
     roles[pair] = .primary(primary)
   }
 

@@ -15,6 +15,10 @@ struct Event {
     case closeNotice
     /// Egress's word reaches a primary: `target` is the actor, `payload` the count.
     case acknowledgement
+    /// A primary tells egress where flows begin: `target` is its place in `Simulation.tellings`. Egress's answer to an actor.
+    case telling, told
+    /// The failure detector says that egress is dead.
+    case egressSuspicion
     /// The next fault strikes.
     case fault
     /// The failure detector says that a node is dead: `target`.

@@ -24,6 +24,8 @@ public enum Fault: Int, CaseIterable, Sendable {
   case falseSuspicion
   /// A node that failed comes back, with nothing.
   case restart
+  /// Egress fails, with all that it has let out and nobody knows of; another takes its place.
+  case egressCrash
   /// A stamping unit fails, with its table of flows; another takes its place.
   case stamperCrash
   /// A stamping unit is declared dead that lives, and goes on stamping until it learns so.

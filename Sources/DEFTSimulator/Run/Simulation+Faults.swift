@@ -4,7 +4,7 @@ import DEFTCore
 extension Simulation {
   private static let striking: [Fault] = [
     .cut, .oneWayDead, .slowLink, .stall, .clockStep, .crash, .crash, .falseSuspicion, .restart, .stamperCrash,
-    .stamperSuspicion,
+    .stamperSuspicion, .egressCrash,
   ]
 
   func strike() {
@@ -44,6 +44,9 @@ extension Simulation {
       let node = nodes[random.below(nodes.count)]
       guard !node.isAlive else { return false }
       node.restart()
+    case .egressCrash:
+      guard !egress.isGone else { return false }
+      crashEgress()
     case .stamperCrash, .stamperSuspicion:
       replaceUnit(random.below(options.units), isDead: fault == .stamperCrash)
     default:

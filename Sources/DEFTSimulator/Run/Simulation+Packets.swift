@@ -16,7 +16,8 @@ struct Flight {
   var incarnation: UInt32 = 1
   /// A former owner's, past the stampers (R8).
   var isForwarded = false
-  /// To egress: what it is to be acknowledged as.
+  /// To egress: which one, and what it is to be acknowledged as.
+  var egressTerm: UInt32 = 1
   var tag: ReleaseTag
 }
 
@@ -173,6 +174,10 @@ extension Simulation {
     case .secondary: secondaryPaths[flight.pair].inFlight -= 1
     case .egress:
       releasePaths[flight.pair].inFlight -= 1
+      guard flight.egressTerm == egress.term, !egress.isGone else {
+        trace("\(text(flight.packet)) comes to an egress that is no more")
+        return giveBack(flight.packet, 0, 1, "a path")
+      }
       egress.arrive(flight.packet, flight.tag)
       return wake(egress.index)
     }
@@ -204,12 +209,14 @@ extension Simulation {
   }
 
   /// A released packet, and with it egress's reference.
-  func sendToEgress(_ packet: Packet, _ tag: ReleaseTag, from holder: Holder) {
+  func sendToEgress(_ packet: Packet, _ tag: ReleaseTag, from holder: Holder, term: UInt32) {
     require(packets.move(packet, from: holder, to: 0, 1), .packetMemory) {
       "\(text(packet)) is released without a reference"
     }
     let pair = Int(tag.pair)
-    send(Flight(packet: packet, pair: pair, references: 1, destination: .egress, node: 0, tag: tag), &releasePaths[pair])
+    send(
+      Flight(packet: packet, pair: pair, references: 1, destination: .egress, node: 0, egressTerm: term, tag: tag),
+      &releasePaths[pair])
   }
 
   /// A packet of what gap repair has brought. nil: the pool is empty.

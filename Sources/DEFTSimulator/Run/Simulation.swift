@@ -29,7 +29,10 @@ public final class Simulation {
   var resolvedBy: [[UInt32]]
   var nodes: [SimulatedNode] = []
   var links: [ControlLink] = []
-  private(set) var egress: EgressActor!
+  var egress: EgressActor!
+  /// On their way to an egress.
+  var tellings: [Telling] = []
+  var tellingDue: UInt64 = 0
   /// What the nodes have agreed on.
   var map: ClusterMap
   /// Changes that a receiver has not learnt yet: the nodes, then the stamping units.
@@ -118,7 +121,7 @@ public final class Simulation {
       releasePaths.append(PacketPath(to: .egress, pair: pair))
       makePair(pair)
     }
-    egress = EgressActor(self, index: actors.count)
+    egress = EgressActor(self, index: actors.count, term: 1)
     add(egress)
     for unit in 0..<options.units {
       let keys = (0..<options.keys).filter { $0 % options.units == unit }
@@ -193,6 +196,9 @@ public final class Simulation {
     case .linkOpens: links[target].open(event.payload)
     case .closeNotice: stampers[target].closeCommitted(UInt32(event.payload))
     case .acknowledgement: (actors[target] as? PrimaryActor)?.acknowledge(event.payload)
+    case .telling: arrive(tellings[target])
+    case .told: (actors[target] as? PrimaryActor)?.learnTold(event.payload)
+    case .egressSuspicion: replaceEgress()
     case .fault: strike()
     case .suspicion: suspect(target)
     case .repairMap: repairMap(target)

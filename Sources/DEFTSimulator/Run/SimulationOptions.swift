@@ -139,6 +139,7 @@ public struct SimulationOptions: Sendable {
     pool = spare + pairs * pair.repairReserve
     pair.gaps = random.oneOf(isTight ? [8] : [8, 32])
     pair.lostRanges = random.oneOf(isTight ? [1, 2] : [4, 16])
+    pair.ambiguity = random.oneIn(2) ? .resend : .discard
     repairLog = random.oneOf(isTight ? [256, 512] : [1024, 4096])
     replication = pair
   }

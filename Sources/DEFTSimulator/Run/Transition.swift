@@ -19,6 +19,7 @@ public enum Transition: Int, CaseIterable, Sendable {
   case moveBegun, moveCommitted, moveUndone, moveDone, moveRefused
   case kept, thawed, forwarded, staged, staleMove, lossDelayed
   case noCredit, poolEmpty, noSlot
+  case egressTold, egressToldBySuccessor, toldAgain, ambiguousResent, ambiguousLost, staleAcknowledgement
   case unitReplaced, staleIncarnation, orphanClosed, orphanMarkerAgain, orphanForgotten, packetsOfOrphanLost
 
   public var name: String { "\(self)" }

@@ -11,6 +11,7 @@
 /// messages           messages to primary     control messages arrive and are read: all, until there are no more
 /// cut                reconnect
 /// crash primary      crash n2                a node fails
+/// crash egress       suspect egress          egress fails; the map names another
 /// crash stamper                              the stamping unit fails, and another takes its place
 /// suspect primary    learn n1 | all          the map changes; a node (or everybody) learns of it
 /// wait 20us          run 1ms                 time passes: nothing happens; everything goes on by itself
@@ -80,6 +81,7 @@ extension SimulationOptions {
       case "hold": egressHold = number
       case "gap": replication.gapTimeout = UInt64(number)
       case "losses": replication.lostRanges = number
+      case "ambiguity": replication.ambiguity = text == "discard" ? .discard : .resend
       case "timeout": replication.acknowledgeTimeout = UInt64(number)
       case "chunk": replication.snapshotChunk = number
       case "policy": replication.policy = text == "hold" ? .hold : .release

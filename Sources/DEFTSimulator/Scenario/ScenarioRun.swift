@@ -32,6 +32,8 @@ final class ScenarioRun {
     case "cut": link?.end(link!.number)
     case "reconnect": happen { $0.kind == .linkOpens }
     case "crash" where rest.first == "stamper": simulation.replaceUnit(0, isDead: true)
+    case "crash" where rest.first == "egress": simulation.crashEgress()
+    case "suspect" where rest.first == "egress": simulation.replaceEgress()
     case "crash":
       guard let node = node(rest.first) else { return "no such node" }
       node.crash()
