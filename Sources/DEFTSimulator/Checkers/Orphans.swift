@@ -9,6 +9,13 @@ extension Simulation {
     incarnation >= resolvedBy[layout.unit(flowID)][pair(flowID)]
   }
 
+  /// A replica that the map does not name any more may go on with packets that nobody else had, and that never were, since
+  /// the unit that sent them has failed. Nothing that it prepares will be voted for (R6).
+  func isCutOff(_ flowID: UInt32, for actor: any ReplicaActor) -> Bool {
+    let assignment = map[actor.pair]
+    return cutFlows.contains(flowID) && assignment.primary != actor.node.id && assignment.secondary != actor.node.id
+  }
+
   private func marks(_ pair: Int) -> [Int] { [primary(pair)?.mark, secondary(pair)?.mark].compactMap { $0 } }
 
   /// The successor of a unit has resolved a pair's slots: flows that nobody knows are gone.
@@ -21,6 +28,7 @@ extension Simulation {
       else { continue }
       trace("flow \(flow.flowID) never was: nobody knows it")
       occurrences.note(.orphanForgotten)
+      cutFlows.insert(flow.flowID)
       forgetFlow(at: index)
     }
   }
@@ -46,6 +54,7 @@ extension Simulation {
       }
     }
     occurrences.note(.orphanClosed)
+    if marker.next < flow.next { cutFlows.insert(flow.flowID) }
     if violation == nil { flow.truncate(to: marker.next) }
     return true
   }

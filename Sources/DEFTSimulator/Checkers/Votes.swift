@@ -5,6 +5,7 @@ import DEFTWire
 // clock names exactly what the primary has taken.
 extension Simulation {
   func checkTaken(_ packet: Packet, by actor: PrimaryActor) {
+    if isCutOff(packet.pointee.flowID, for: actor) { return }
     guard let flow = flow(packet.pointee.flowID) else {
       return fail(.packetClock, "\(actor.name) takes \(text(packet)), a flow that was never stamped")
     }
@@ -12,6 +13,7 @@ extension Simulation {
   }
 
   func checkHeld(_ packet: Packet, by actor: SecondaryActor) {
+    if isCutOff(packet.pointee.flowID, for: actor) { return }
     guard let flow = flow(packet.pointee.flowID) else {
       return fail(.voteWithoutPackets, "\(actor.name) holds \(text(packet)), a flow that was never stamped")
     }
@@ -27,6 +29,7 @@ extension Simulation {
     trace("\(actor.name): prepare \(header.batch), \(header.count) flows")
     forEachLost(message) { checkDeclared($0, by: actor) }
     forEachClockEntry(message) { entry in
+      if isCutOff(entry.flowID, for: actor) { return }
       guard let flow = flow(entry.flowID) else {
         return fail(.packetClock, "prepare \(header.batch) names flow \(entry.flowID), which was never stamped")
       }

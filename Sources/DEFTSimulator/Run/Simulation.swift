@@ -27,6 +27,8 @@ public final class Simulation {
   var stampers: [StamperActor] = []
   /// By unit and pair: the latest incarnation that knows what became of its predecessor's flows.
   var resolvedBy: [[UInt32]]
+  /// Flows of failed units of which packets that were stamped never were.
+  var cutFlows: Set<UInt32> = []
   var nodes: [SimulatedNode] = []
   var links: [ControlLink] = []
   var egress: EgressActor!
