@@ -153,14 +153,19 @@ extension Simulation {
     giveBack(flight.packet, 0, flight.references, "a path")
   }
 
-  /// Every unit knows of the epoch, and what was stamped before that has come to the primary's input.
+  /// Every unit knows of the epoch, and what was stamped before that has come to the primary's input. A unit that was replaced
+  /// may never know: the primary takes nothing of it any more.
   func isDrained(_ pair: Int, epoch: UInt32) -> Bool {
-    guard stampers.allSatisfy({ $0.knows(pair, epoch: epoch) }), doForwardersKnow(pair, epoch: epoch) else {
+    let node = nodes[Int(map[pair].primary.rawValue)]
+    guard stampers.allSatisfy({ $0.knows(pair, epoch: epoch) && node.incarnations[$0.unit] >= $0.incarnation }),
+      doForwardersKnow(pair, epoch: epoch)
+    else {
       return false
     }
     return !underWay.contains { place in
       let flight = flights[place]
-      return flight.pair == pair && flight.destination == .primary && flight.epoch < epoch
+      let isTaken = flight.incarnation >= node.incarnations[layout.unit(flight.packet.pointee.flowID)]
+      return flight.pair == pair && flight.destination == .primary && flight.epoch < epoch && isTaken
     }
   }
 
