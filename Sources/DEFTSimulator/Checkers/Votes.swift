@@ -5,16 +5,16 @@ import DEFTWire
 // clock names exactly what the primary has taken.
 extension Simulation {
   func checkTaken(_ packet: Packet, by actor: PrimaryActor) {
-    if isCutOff(packet.pointee.flowID, for: actor) { return }
     guard let flow = flow(packet.pointee.flowID) else {
+      if isCutOff(packet.pointee.flowID, for: actor) { return }
       return fail(.packetClock, "\(actor.name) takes \(text(packet)), a flow that was never stamped")
     }
     _ = flow.hold(packet.pointee.counter, actor.mark)
   }
 
   func checkHeld(_ packet: Packet, by actor: SecondaryActor) {
-    if isCutOff(packet.pointee.flowID, for: actor) { return }
     guard let flow = flow(packet.pointee.flowID) else {
+      if isCutOff(packet.pointee.flowID, for: actor) { return }
       return fail(.voteWithoutPackets, "\(actor.name) holds \(text(packet)), a flow that was never stamped")
     }
     _ = flow.hold(packet.pointee.counter, actor.mark)
