@@ -394,7 +394,8 @@ final class PrimaryActor: ReplicaActor {
     guard simulation.now >= replica.nextRepair else { return 0 }
     var log = SimulatedLogEnd(log: link?.repairToSecondary ?? simulation.nowhere)
     let unwanted = simulation.otherBuffer.baseAddress!
-    let outcome = replica.repairGaps(now: simulation.now, inputIsDry: input.isEmpty && forwards.isEmpty, into: &log, unwanted: unwanted)
+    let outcome = replica.repairGaps(
+      now: simulation.now, inputIsDry: input.isEmpty && forwards.isEmpty, into: &log, unwanted: unwanted)
     settleRepaired(waiting: replica.repairedWaiting, unwanted, outcome.unwanted)
     for i in 0..<replica.undeclaredLosses { simulation.noteDeclared(replica.undeclaredLoss(i), by: self) }
     if outcome.hasMail { link?.ring() }
