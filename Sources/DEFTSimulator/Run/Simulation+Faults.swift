@@ -75,7 +75,8 @@ extension Simulation {
   }
 
   private func noteSuspicion(_ node: NodeID) {
-    suspected.insert(node)
+    // One word of the detector at a time: what it would say twice would protect nobody the second time.
+    guard suspected.insert(node).inserted else { return }
     events.add(
       .suspicion, at: now + 1 + random.below(options.controlLatency * 8), target: Int(node.rawValue))
   }
