@@ -100,8 +100,11 @@ extension PrimaryReplica where Log: ~Copyable {
       counters.repair.needless &+= 1
       return
     }
-    // What could not be processed soon would only keep packets from the pool: it is asked for again.
-    guard repair.repairedCount < min(ReplicationConfiguration.repairBurst, room) else {
+    // What has no place to go to would only keep packets from the pool: it is asked for again. But what a flow waits for is
+    // taken: were it refused for others that come before it in each answer, nothing would ever move.
+    let places = configuration.retained - Int(tail - freed) - pending.count
+    let most = image.counter == next ? ReplicationConfiguration.repairBurst : places
+    guard repair.repairedCount < min(ReplicationConfiguration.repairBurst, most) else {
       counters.repair.noRoom &+= 1
       return
     }
