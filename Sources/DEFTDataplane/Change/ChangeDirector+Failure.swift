@@ -89,6 +89,7 @@ extension ChangeDirector {
       let primary = pipeline.makePrimary(replica, pair: pair, host: host, mailbox: mailbox)
       primary.pointee.isChanging = true
       primary.pointee.routes = pipeline.makeRoutes(pair: pair, host: host, map)
+      learnGroups { primary.pointee.learn($0, group: $1) }
       seat.pointee.secondary = nil
       seat.pointee.primary = primary
     }
@@ -132,6 +133,7 @@ extension ChangeDirector {
     let secondary = pipeline.makeSecondary(replica, pair: pair, host: newcomer, mailbox: mailbox)
     secondary.pointee.isSyncing = true
     secondary.pointee.routes = pipeline.makeRoutes(pair: pair, host: newcomer, map)
+    learnGroups { secondary.pointee.learn($0, group: $1) }
     let seat = pipeline.seats[pair][newcomer]
     onLcore(pair: pair, host: newcomer) { seat.pointee.secondary = secondary }
     onLcore(pair: pair, host: survivor) { [self] in

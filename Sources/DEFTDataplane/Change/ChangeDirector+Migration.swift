@@ -159,6 +159,11 @@ extension ChangeDirector {
 
   // MARK: after failures
 
+  /// A new replica, between two rounds of its lcore: what the map says of groups that ever moved.
+  func learnGroups(_ learn: (GroupAssignment, Int) -> Void) {
+    for group in 0..<map.groupCount where map.group(group).version > 1 { learn(map.group(group), group) }
+  }
+
   /// Another host is primary or secondary of the pair: whoever sends packets on sends them there, and its primary has new
   /// ends of the ways to other primaries.
   func reroute(_ pair: Int) {

@@ -198,7 +198,8 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
     let stage = UnsafeMutablePointer<Primary>.allocate(capacity: 1)
     stage.initialize(
       to: PrimaryStage(
-        replica: replica, inputs: rings.originals + rings.forwardedOriginals.compactMap { $0 }, releases: rings.releases!,
+        replica: replica, inputs: rings.originals, forwards: rings.forwardedOriginals.compactMap { $0 },
+        releases: rings.releases!,
         closeRings: rings.closes, layout: layout,
         acknowledged: rings.acknowledged!, waiting: rings.waiting, votes: MessageConsumer(mailbox.votesIn),
         repairs: MessageProducer(mailbox.repairs, retaining: false), repaired: RepairedPackets(pool: ports.pool),

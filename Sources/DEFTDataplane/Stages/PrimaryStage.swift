@@ -40,6 +40,9 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
   @usableFromInline let moveLinks: UnsafeMutablePointer<MoveLink>
   @usableFromInline var moveLinkCount = 0
   @usableFromInline let moveLinkCapacity: Int
+  /// From former owners of its groups (R8).
+  @usableFromInline let forwards: UnsafeMutablePointer<OpaquePointer>
+  @usableFromInline let forwardCount: Int
   /// Something was written for the control thread since it was last rung for.
   @usableFromInline var hasMail = false
   /// What the doorbell was told last.
@@ -61,6 +64,7 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
 
   init(
     replica: consuming PrimaryReplica<Function, MbufStorage, MessageProducer>, inputs: [OpaquePointer],
+    forwards: [OpaquePointer],
     releases: OpaquePointer, closeRings: [OpaquePointer], layout: FlowIDLayout,
     acknowledged: UnsafeMutablePointer<Atomic<UInt64>>,
     waiting: UnsafeMutablePointer<Atomic<UInt64>>, votes: consuming MessageConsumer,
@@ -73,6 +77,9 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
     inputCount = inputs.count
     self.inputs = .allocate(capacity: inputs.count)
     self.inputs.initialize(from: inputs, count: inputs.count)
+    forwardCount = forwards.count
+    self.forwards = .allocate(capacity: forwards.count)
+    self.forwards.initialize(from: forwards, count: forwards.count)
     self.releases = releases
     self.closeRings = .allocate(capacity: closeRings.count)
     self.closeRings.initialize(from: closeRings, count: closeRings.count)
@@ -109,8 +116,9 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
     moved &+= free()
     if _slowPath(isChanging) { moved &+= change(now: now) }
     if _slowPath(routes != nil) { moved &+= migrate(now: now) }
-    let (taken, isDry) = take(now: now)
+    var (taken, isDry) = take(now: now)
     moved &+= taken
+    if _slowPath(forwardCount > 0), isDry { isDry = areForwardsDry }
     if _slowPath(replica.pendingCount != toldWaiting) { tellWaiting() }
     if _slowPath(now >= replica.nextRepair) { repair(now: now, inputIsDry: isDry) }
     if replica.closeBatchIfDue(inputIsDry: isDry, now: now) {
@@ -141,10 +149,13 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
         moved &+= 1
       }
     }
-    guard replica.isMigrating, let routes else { return moved }
     let processedBefore = replica.counters.processed
-    let refused = replica.thaw(unwanted: unwanted, capacity: StamperStage.burst, now: now)
+    moved &+= takeForwards(now: now)
     counters.pointee.processed &+= replica.counters.processed &- processedBefore
+    guard replica.isMigrating, let routes else { return moved }
+    let thawedBefore = replica.counters.processed
+    let refused = replica.thaw(unwanted: unwanted, capacity: StamperStage.burst, now: now)
+    counters.pointee.processed &+= replica.counters.processed &- thawedBefore
     if refused > 0 { cd_release(handles(unwanted), UInt32(refused), 2, isShared) }
     moved &+= refused
     moved &+= routes.pointee.forward(references: 2) { replica.takeForwarded(into: $0, capacity: $1) }
@@ -156,6 +167,28 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
       if answer.toSource { moved &+= 1 }
     }
     return moved
+  }
+
+  /// These have rings of their own and do not wait for what the input waits for: two pairs that move groups crosswise would wait
+  /// for each other.
+  private mutating func takeForwards(now: UInt64) -> Int {
+    var taken = 0
+    for place in 0..<forwardCount {
+      let room = min(StamperStage.burst, replica.forwardedRoom)
+      guard room > 0 else { break }
+      let count = Int(cd_ring_dequeue(forwards[place], handles(packets), UInt32(room)))
+      guard count > 0 else { continue }
+      let refused = replica.processForwarded(packets, count: count, unwanted: unwanted, now: now)
+      if refused > 0 { cd_release(handles(unwanted), UInt32(refused), 2, isShared) }
+      taken &+= count
+    }
+    return taken
+  }
+
+  @inline(never) @usableFromInline
+  var areForwardsDry: Bool {
+    for place in 0..<forwardCount where cd_ring_count(forwards[place]) > 0 { return false }
+    return true
   }
 
   @inline(never) @usableFromInline
@@ -233,6 +266,7 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
   /// Of a replica that is dead: gives back what its host's memory held. What it had handed to egress has left.
   mutating func abandon() {
     for input in 0..<inputCount { giveBackAll(of: inputs[input], references: 2) }
+    for place in 0..<forwardCount { giveBackAll(of: forwards[place], references: 2) }
     replica.stepDown()
     while true {
       let (released, kept) = replica.takeAbandoned(
