@@ -64,6 +64,7 @@ extension SimulationOptions {
     replication.pending = 16
     replication.pendingPerFlow = 16
     replication.policy = .release
+    replication.ambiguity = .resend
     (pathLatency, controlLatency, pollInterval, idleTimeout) = (500, 5_000, 500, 1_000_000_000)
   }
 
