@@ -49,6 +49,7 @@ simulate: build
 mutants:
 	mkdir -p $(MUTANTS)/Sources
 	cp -Rp Tests/Mutants/. $(MUTANTS)
+	rm -rf $(MUTANTS)/Scenarios && cp -Rp Tests/SimulatorTests/Scenarios $(MUTANTS)
 	for module in DEFTWire DEFTCore NetworkFunctions DEFTSimulator; do \
 	  rm -rf $(MUTANTS)/Sources/$$module && cp -Rp Sources/$$module $(MUTANTS)/Sources; done
 	swift build -c release --package-path $(MUTANTS) --product driver

@@ -191,6 +191,9 @@ final class SecondaryActor: ReplicaActor {
     default: break
     }
     guard replica.appliedBatch != appliedBefore else { return }
+    simulation.require(replica.appliedBatch > appliedBefore, .stateClock) {
+      "\(name) goes back from the state clock of batch \(appliedBefore) to that of \(replica.appliedBatch) (R13)"
+    }
     simulation.trace("\(name): applies \(header.batch)")
     simulation.noteApplied(message, by: self)
   }

@@ -8,6 +8,7 @@ extension Simulation {
 
   /// The replica does something that only its pair's owner may do.
   func checkOwner(_ actor: PrimaryActor) {
+    require(!actor.replica.isSteppedDown, .owner) { "\(actor.name) acts, although it has stepped down" }
     let place = Ownership(pair: actor.pair, epoch: actor.epoch)
     guard checkedOwner?.place != place || checkedOwner?.actor != actor.index else { return }
     require(owners[place] == actor.node.id, .owner) {

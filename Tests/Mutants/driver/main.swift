@@ -45,10 +45,20 @@ func judge(_ number: Int) -> Verdict {
   // A run that never ends has been noticed, too.
   if result.status == 124 { return Verdict(isCaught: true, seed: "?", how: "a run does not end") }
   guard let line = result.output.split(separator: "\n").first(where: { $0.hasPrefix("FAILED") }) else {
-    return Verdict(isCaught: false, seed: "-", how: "not seen in \(seedLimit) seeds")
+    return judgeByScenarios(number) ?? Verdict(isCaught: false, seed: "-", how: "not seen in \(seedLimit) seeds")
   }
   let words = line.split(separator: " ", maxSplits: 4).map(String.init)
   return Verdict(isCaught: true, seed: String(words[2].dropLast()), how: String(words[3].prefix { $0 != ":" }))
+}
+
+/// What seeds are too rare for, a directed scenario may show.
+func judgeByScenarios(_ number: Int) -> Verdict? {
+  let names = (try? FileManager.default.contentsOfDirectory(atPath: "Scenarios"))?.sorted() ?? []
+  let arguments = ["--mutant", String(number), "--scenario"] + names.map { "Scenarios/" + $0 }
+  let result = run(".build/release/simulate", arguments, seconds: 60)
+  guard let line = result.output.split(separator: "\n").first(where: { $0.hasPrefix("FAILED") }) else { return nil }
+  let words = line.split(separator: " ", maxSplits: 3).map(String.init)
+  return Verdict(isCaught: true, seed: "-", how: "scenario " + words[2].dropFirst("Scenarios/".count).prefix { $0 != "." })
 }
 
 /// A bug with a build of its own.
