@@ -175,6 +175,48 @@ import Testing
     #expect(harness.outcomes == [.done: 1])
   }
 
+  /// g moves from A to B while h moves from B to A, and what each keeps for the other is all that it has room for: what is
+  /// forwarded is taken all the same.
+  @Test func fullGatesDoNotWaitForEachOther() {
+    let harness = harness { $0.replication.kept = 4 }
+    for group in 0..<2 { harness.begin(group, to: 1 - group) }
+    learnAll(harness)
+    for _ in 0..<6 { for flow in 0..<2 { harness.stamp(flow) } }
+    for place in [0, 2] { harness.deliver(harness.seats[place]) }
+    for primary in [source(harness), target(harness)] {
+      #expect(primary.pointee.keptCount == 4 && primary.pointee.room == 0 && primary.pointee.forwardedRoom > 0)
+    }
+    finish(harness)
+    #expect(harness.outcomes == [.done: 2])
+  }
+
+  /// A thaw that finds no room in the pendingList: the gap before what pends is lost only up to what is kept.
+  @Test func lossesEndAtWhatIsKept() {
+    let harness = harness {
+      $0.replication.pendingPerFlow = 1
+      $0.replication.gapTimeout = 2_000
+      $0.replication.inputCapacity = 1000
+    }
+    for _ in 0..<6 { harness.stamp(0) }
+    // 3 and 4 are lost on both ways; 5, 6 and 8 pend, or would.
+    for seat in [harness.seats[0], harness.seats[1]] {
+      for packet in seat.input[0..<2] { harness.giveBack(packet, seat.primary != nil ? 2 : 1, "a path") }
+      seat.input.removeFirst(2)
+    }
+    harness.seats[0].input.reverse()
+    let flowID = harness.flowID(0)
+    let next = source(harness).pointee.flows.entry(flowID).pointee.next
+    for counter in next..<next + 2 { harness.runs[flowID]!.lose(counter, harness.options.function) }
+    harness.begin(0, to: 1)
+    learnAll(harness)
+    harness.deliver(harness.seats[0])
+    #expect(source(harness).pointee.keptCount(of: 0) == 4)
+    harness.propose(.undo, 0)
+    harness.expectedLost = 2
+    harness.settle()
+    #expect(harness.violation == nil && harness.lost == 2 && harness.transmitted == harness.stamped - 2)
+  }
+
   /// R8: copies that A' alone has come to B; R11: B waits for them before it declares anything lost.
   @Test func lossesWaitForBothFormerOwners() {
     let harness = harness {

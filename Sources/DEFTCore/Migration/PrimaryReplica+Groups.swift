@@ -173,8 +173,12 @@ extension PrimaryReplica where Log: ~Copyable {
   var roomBesidesGate: Int { roomLimit > 0 || mayProcess ? roomBesidesInput : 0 }
 
   /// How many packets that were forwarded to here may be taken now. Not `room`: that is 0 while what is kept of groups that are
-  /// another pair's fills the gate, and two pairs that wait for each other to take it would wait for ever.
-  public var forwardedRoom: Int { mayProcess ? roomBesidesInput : 0 }
+  /// another pair's fills the gate, and two pairs that wait for each other to take it would wait for ever. But what comes
+  /// before the map's word does has to be kept; that word waits for nothing here.
+  public var forwardedRoom: Int {
+    guard mayProcess else { return 0 }
+    return gate.stagedCount > 0 ? min(roomBesidesInput, gate.free) : roomBesidesInput
+  }
 
   /// As `process`, for packets that former owners have forwarded to here (R8), from a buffer of their own: `count` ≤
   /// `forwardedRoom`. Of a group that is another pair's by now (a double that came late) what finds no room is refused.

@@ -19,6 +19,8 @@ final class MigrationHarness {
     var primary: UnsafeMutablePointer<Primary>?
     var secondary: UnsafeMutablePointer<Secondary>?
     var input: [Packet] = []
+    /// From former owners, to a primary.
+    var forwards: [Packet] = []
     /// From the other replica of the pair, and from other pairs' primaries.
     var mail: [[UInt8]] = []
     var moveMail: [[UInt8]] = []
@@ -73,6 +75,7 @@ final class MigrationHarness {
   /// One in so many packets is lost on one of its ways; messages of moves likewise.
   var losses = 0
   var moveLosses = 0
+  var expectedLost: UInt64 = 0
   /// Packets declared lost, on any replica.
   var lost: UInt64 {
     seats.reduce(0) { $0 + ($1.primary?.pointee.counters.repair.lost ?? 0) }
@@ -155,13 +158,19 @@ final class MigrationHarness {
     if !isAlone, victim != 1 { send(metadata, word, to: seat(rule.secondary!), references: 1) }
     stamped += 1
   }
-  func send(_ metadata: PacketMetadata, _ word: UInt64, to seat: Seat, references: Int) {
+  func send(
+    _ metadata: PacketMetadata, _ word: UInt64, to seat: Seat, references: Int, isForwarded: Bool = false
+  ) {
     guard !seat.isDead else { return }
     let needed = seat.primary != nil ? 2 : 1
     let block = references == 2 ? options.primaryBlock : options.secondaryBlock
     for _ in 0...(random.oneIn(options.doubles) ? 1 : 0) {
       let packet = bank.make(metadata, content: (word, 0), references: needed)
-      seat.input.insert(packet, at: max(0, seat.input.count - random.below(block)))
+      if isForwarded, seat.primary != nil {
+        seat.forwards.append(packet)
+      } else {
+        seat.input.insert(packet, at: max(0, seat.input.count - random.below(block)))
+      }
     }
   }
 
@@ -173,6 +182,11 @@ final class MigrationHarness {
       for packet in unwanted[..<count] { giveBack(packet, 2, "the backlog") }
       count = seat.primary!.pointee.thaw(unwanted: &unwanted, capacity: 16, now: now)
       for packet in unwanted[..<count] { giveBack(packet, 2, "a group that thaws") }
+      let forwarded = Array(seat.forwards.prefix(min(most, seat.primary!.pointee.forwardedRoom)))
+      seat.forwards.removeFirst(forwarded.count)
+      count = seat.primary!.pointee.processForwarded(
+        forwarded, count: forwarded.count, unwanted: &unwanted, now: now)
+      for packet in unwanted[..<count] { giveBack(packet, 2, "what was forwarded") }
       let packets = take(min(most, seat.primary!.pointee.room), of: seat)
       guard !packets.isEmpty else { return }
       count = seat.primary!.pointee.process(packets, count: packets.count, unwanted: &unwanted, now: now)
@@ -204,8 +218,10 @@ final class MigrationHarness {
     for packet in packets[..<count] {
       let owner = map[map.group(group(packet.pointee.flowID)).pair]
       let word = TestPacket.of(packet).pointee.content.0
-      send(packet.pointee, word, to: self.seat(owner.primary), references: 2)
-      if let other = owner.secondary { send(packet.pointee, word, to: self.seat(other), references: 1) }
+      send(packet.pointee, word, to: self.seat(owner.primary), references: 2, isForwarded: true)
+      if let other = owner.secondary {
+        send(packet.pointee, word, to: self.seat(other), references: 1, isForwarded: true)
+      }
       giveBack(packet, seat.primary != nil ? 2 : 1, "a former owner")
     }
   }
