@@ -62,8 +62,7 @@ extension Simulation {
 
   /// R11: nothing is lost while a former owner may still bring it.
   func checkDrained(_ flow: FlowHistory, _ counter: UInt32, _ actor: PrimaryActor) {
-    require(!map.group(group(flow.flowID)).isInheriting, .lostTruly) {
-      "\(actor.name) declares (\(flow.flowID), \(counter)) lost before its former owners have drained"
-    }
+    guard case .inheriting = map.group(group(flow.flowID)).phase else { return }
+    fail(.lostTruly, "\(actor.name) declares (\(flow.flowID), \(counter)) lost before its former owners have drained")
   }
 }
