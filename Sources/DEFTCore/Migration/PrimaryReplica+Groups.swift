@@ -243,6 +243,7 @@ extension PrimaryReplica where Log: ~Copyable {
         } else if counters.pendingFull != fullBefore, !isFull {
           gate.append(packet, group)
         } else {
+          if counters.pendingFull != fullBefore { counters.migration.noRoom &+= 1 }
           count += 1
         }
       }

@@ -10,8 +10,17 @@ extension PrimaryActor {
     guard replica.isMigrating else { return 0 }
     let unwanted = simulation.otherBuffer.baseAddress!
     let before = replica.keptCount
-    let count = replica.thaw(unwanted: unwanted, capacity: simulation.options.burst * 2, now: simulation.now)
-    for i in 0..<count { abandon(unwanted[i]) }
+    // One by one: a double is not wanted, and one that finds no room is lost.
+    for _ in 0..<simulation.options.burst * 2 {
+      let noRoom = replica.counters.migration.noRoom
+      guard replica.thaw(unwanted: unwanted, capacity: 1, now: simulation.now) == 1 else { break }
+      if replica.counters.migration.noRoom != noRoom {
+        simulation.trace("\(name): has no room for \(simulation.text(unwanted[0])), which was kept")
+        simulation.noteLostCopy(unwanted[0])
+        simulation.flow(unwanted[0].pointee.flowID)?.noLongerHolds(unwanted[0].pointee.counter, mark)
+      }
+      abandon(unwanted[0])
+    }
     return before - replica.keptCount
   }
 

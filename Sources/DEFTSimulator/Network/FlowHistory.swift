@@ -113,6 +113,12 @@ final class FlowHistory {
   func isHeld(_ counter: UInt32, _ mark: Int) -> Bool {
     exists(counter) && (counter < heldBelow[mark] || isMarked(counter, mark))
   }
+  /// The replica had it, has not processed it, and gives it up.
+  func noLongerHolds(_ counter: UInt32, _ mark: Int) {
+    guard exists(counter) else { return }
+    stamped[Int(counter) - 1].heldBy &= ~(1 << UInt64(mark))
+    heldBelow[mark] = min(heldBelow[mark], counter)
+  }
   /// The replica has the flow's state as of everything below `next`: it needs none of those packets.
   func holdAll(below next: UInt32, _ mark: Int) { heldBelow[mark] = max(heldBelow[mark], next) }
 
