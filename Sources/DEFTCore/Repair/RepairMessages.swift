@@ -30,6 +30,11 @@ struct RepairMessages {
     return true
   }
 
+  /// Not longer than a message of gap repair may be.
+  func mayCarry<Storage: PacketStorage>(_ packet: Packet, in storage: Storage.Type) -> Bool {
+    PacketImage.messageLength(frameLength: storage.view(of: packet).length) <= ReplicationConfiguration.longestRepair
+  }
+
   /// `.packet`: an original, from behind its stamp. False: no room.
   func send<Storage: PacketStorage, Log: MessageLog & ~Copyable>(
     _ packet: Packet, in storage: Storage.Type, into log: inout Log

@@ -13,8 +13,10 @@ struct SecondaryRepair: ~Copyable {
   /// What the primary has asked for and was not yet told whether it is here.
   var wanted: RangeList
   /// What is to be sent of it: the first packets of each range, which it can use first, and no more than it has room for.
-  private(set) var serving: RangeList
+  var serving: RangeList
   private var servingCount = 0
+  /// The log had no room for all of it.
+  var retry = false
   var deniesFirst = false
   var asking: RangeList
   var denied: RangeList

@@ -30,7 +30,9 @@ extension SecondaryReplica {
   ) -> RepairOutcome {
     var outcome = RepairOutcome()
     outcome.unwanted = holdRepaired(unwanted)
-    if repair.wanted.count > 0 {
+    let isRetry = repair.retry
+    repair.retry = false
+    if repair.wanted.count > 0 || isRetry {
       // What the log has no room for is forgotten, and asked for again: each kind of answer goes first every other time.
       repair.deniesFirst.toggle()
       let isDenied = repair.deniesFirst && denyUnheld(inputIsDry: inputIsDry, into: &log)
@@ -38,13 +40,14 @@ extension SecondaryReplica {
       let isDeniedNow = !repair.deniesFirst && denyUnheld(inputIsDry: inputIsDry, into: &log)
       outcome.hasMail = isDenied || isSent || isDeniedNow
     }
-    if configuration.gapTimeout > 0, now >= repair.nextScan {
+    if configuration.gapTimeout > 0, now >= repair.nextScan, !repair.retry {
       repair.nextScan = now + configuration.scanInterval
       if scanWaiting(now: now, inputIsDry: inputIsDry, into: &log) { outcome.hasMail = true }
       if scanHeld(now: now, into: &log) { outcome.hasMail = true }
     }
     let isWaiting = repair.repairedCount > 0 || (repair.wanted.count > 0 && configuration.gapTimeout == 0)
     repair.next = isWaiting ? 0 : configuration.gapTimeout > 0 ? repair.nextScan : .max
+    if repair.retry { repair.next = min(repair.next, now + configuration.gapTimeout / 16) }
     return outcome
   }
 
@@ -126,9 +129,13 @@ extension SecondaryReplica {
   private mutating func sendWanted<Out: MessageLog & ~Copyable>(into log: inout Out) -> Bool {
     guard repair.serving.count > 0 else { return false }
     let before = counters.repair.sent
-    // The primary has what was sent, and asks again for the rest only.
-    if !sendWanted(first: true, into: &log) || !sendWanted(first: false, into: &log) { counters.repair.logFull &+= 1 }
-    repair.served()
+    if sendWanted(first: true, into: &log), sendWanted(first: false, into: &log) {
+      repair.served()
+    } else {
+      // The rest goes once there is room: forgotten, it could find the log full of reports each time that it is asked for.
+      counters.repair.logFull &+= 1
+      repair.retry = true
+    }
     return counters.repair.sent != before
   }
 
@@ -141,8 +148,10 @@ extension SecondaryReplica {
       guard let index = repair.serving.index(copy.flowID, copy.counter),
         (repair.serving[index].from == copy.counter) == first
       else { continue }
+      guard messages.mayCarry(copy.packet, in: Storage.self) else { continue }
       guard messages.send(copy.packet, in: Storage.self, into: &log) else { return false }
       counters.repair.sent &+= 1
+      if first { repair.serving.advance(index, behind: copy.counter) }
     }
     return true
   }

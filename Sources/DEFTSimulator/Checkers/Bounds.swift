@@ -11,7 +11,8 @@ extension Simulation {
       && actor.input.count <= 2 * options.inputBuffer && actor.forwards.count <= 2 * options.inputBuffer
     require(isInBounds, .bounds) {
       "\(actor.name): \(actor.replica.pendingCount) pending, \(actor.replica.batchesInFlight) batches, "
-        + "\(actor.replica.openCount) in the open one"
+        + "\(actor.replica.openCount) in the open one, longest list \(actor.replica.longestPending), inbox \(actor.inbox.count), "
+        + "input \(actor.input.count), forwarded \(actor.forwards.count)"
     }
     require(actor.replica.keptCount <= max(pair.kept, pair.longestHold), .bounds) {
       "\(actor.name) keeps \(actor.replica.keptCount) packets"
