@@ -2,13 +2,16 @@ import DEFTCore
 
 // No queue is longer than its bound, and no replica is told what a correct peer cannot say.
 extension Simulation {
+  /// What a former owner's credit lets on its way, each with a double and a stray that the path makes of it.
+  private var longestForwards: Int { 3 * (options.inputBuffer + max(1, options.inputBuffer / 2)) }
+
   func checkPrimaryBounds(_ actor: PrimaryActor) {
     let pair = options.replication
     let isInBounds =
       actor.replica.pendingCount <= pair.pending && actor.replica.longestPending <= pair.pendingPerFlow
       && actor.replica.batchesInFlight <= pair.window
       && actor.replica.openCount <= pair.batch + pair.pending && actor.inbox.count <= options.inbox
-      && actor.input.count <= 2 * options.inputBuffer && actor.forwards.count <= 2 * options.inputBuffer
+      && actor.input.count <= 2 * options.inputBuffer && actor.forwards.count <= longestForwards
     require(isInBounds, .bounds) {
       "\(actor.name): \(actor.replica.pendingCount) pending, \(actor.replica.batchesInFlight) batches, "
         + "\(actor.replica.openCount) in the open one, longest list \(actor.replica.longestPending), inbox \(actor.inbox.count), "
