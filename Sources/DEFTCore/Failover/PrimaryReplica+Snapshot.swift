@@ -89,6 +89,8 @@ extension PrimaryReplica where Log: ~Copyable {
       || clockFlowCount >= configuration.stateClockFlows || !repair.mayDeclare
   }
 
+  /// Flow indices that the sweep under way has looked at.
+  public var sweptCount: Int { snapshot.sweepIndex }
   /// A snapshot is under way.
   public var isSyncing: Bool { standing == .syncing }
   /// The secondary alone can reconstruct everything voted or stamped, and from now on nothing is released that it has not

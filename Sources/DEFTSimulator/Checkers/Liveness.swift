@@ -24,6 +24,9 @@ extension Simulation {
       sum &+= UInt64(map[pair].epoch)
       guard let primary = primary(pair) else { continue }
       sum &+= primary.replica.counters.stateClocksApplied &+ primary.replica.counters.batchesVoted
+      // A sweep has an end, and says nothing to anybody before that where there are no flows: flow by flow, in turns that are
+      // cut short, it may take longer than `patience`.
+      sum &+= UInt64(primary.replica.sweptCount)
     }
     return sum
   }
@@ -56,6 +59,7 @@ extension Simulation {
           "\(actor.replica.batchesInFlight), pending \(actor.replica.pendingCount), acknowledged \(actor.acknowledged) "
         text +=
           "of \(actor.replica.releaseSequence), backlog \(actor.replica.backlogCount), quiescent \(actor.replica.isQuiescent), "
+        if actor.replica.isSyncing { text += "swept \(actor.replica.sweptCount) of \(layout.indexCount), " }
         text += actor.replica.counters.repair.text
         if let link = actor.link { text += ", logs \(link.prepares.text), \(link.commits.text)" }
       }
