@@ -118,6 +118,57 @@ import Testing
     #expect(harness.primary.counters.ambiguous == (isFirst ? 5 : 0) && !harness.tellsEgress)
   }
 
+  /// The dead primary has freed what it sent the state clock of, and no state clock has come: more was voted for than
+  /// `retained`. None of it is acknowledged before the egress was told, and all of it must be processed before that.
+  @Test(arguments: [AmbiguityPolicy.resend, .discard]) func moreIsInheritedThanIsRetained(ambiguity: AmbiguityPolicy) {
+    var options = HarnessOptions()
+    options.replication.batch = 1
+    options.replication.window = 8
+    options.replication.stateClockPackets = 1
+    options.replication.retained = 16
+    options.replication.policy = .release
+    (options.replication.pending, options.replication.pendingPerFlow) = (4, 4)
+    options.replication.ambiguity = ambiguity
+    options.commitLog = 64
+    let harness = PairHarness(options)
+    for _ in 0..<40 {
+      harness.stamp(0)
+      process(harness)
+      harness.release()
+      harness.runEgress()
+      harness.acknowledge()
+      harness.freeAtPrimary()
+    }
+    #expect(harness.transmitted.count == 40 && harness.secondary.heldCount == 40 && harness.violation == nil)
+
+    harness.replaceEgress()
+    var heir = PairHarness.Secondary(
+      initialState: ScriptedFunction.initialState, configuration: options.replication, layout: harness.layout,
+      memory: harness.arena.allocate)
+    swap(&heir, &harness.secondary)
+    heir.forEachHeld { harness.bank.addReference($0) }
+    harness.primary = PairHarness.Primary(
+      takingOver: heir, epoch: 4, function: options.function, prepares: BookLog(book: harness.prepares),
+      commits: BookLog(book: harness.commits), closeCapacity: 16, memory: harness.arena.allocate)
+    harness.primary.egressChanged(term: 2)
+    var packets = [Packet](repeating: Packet(bitPattern: 8)!, count: 64)
+    for _ in 0..<8 { #expect(harness.primary.replay(unwanted: &packets, capacity: 7, now: harness.now) == 0) }
+    let (entries, isComplete) = harness.tellEgress()
+    #expect(isComplete && harness.ambiguousCount == 40 && harness.primary.maySync)
+    #expect(last(entries) == EgressEntry(flowID: flow(harness), last: ambiguity == .resend ? 0 : 40, isClosed: false))
+    for entry in entries { harness.egress.begin(entry) }
+    harness.primary.egressTold(term: 2, byThis: true)
+    #expect(harness.primary.counters.ambiguous == 40 && harness.primary.room == 0, "`retained` bounds the input")
+
+    #expect(harness.primary.release(into: &packets, capacity: 64) == 40)
+    let decisions = packets[..<40].map { harness.egressDecides($0) }
+    #expect(decisions == [EgressDecision](repeating: ambiguity == .resend ? .transmit : .suppress, count: 40))
+    #expect(!harness.primaryIsAcknowledged(40, byTerm: 2), "there is nobody to tell")
+    var dropped = packets
+    #expect(harness.primary.takeFreed(passed: &packets, dropped: &dropped, capacity: 64).passed == 40)
+    #expect(harness.primary.room == 1)
+  }
+
   @Test func whatIsKnownOfAClosedFlow() {
     var options = HarnessOptions()
     options.replication.stateClockPackets = 1

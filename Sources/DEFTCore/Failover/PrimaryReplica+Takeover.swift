@@ -50,7 +50,7 @@ extension PrimaryReplica where Log: ~Copyable {
     let configuration = secondary.configuration
     self.init(
       function: function, configuration: configuration, flows: flows, prepares: prepares, commits: commits,
-      closeCapacity: closeCapacity, hasSecondary: false, gate: secondary.gate, memory: memory)
+      closeCapacity: closeCapacity, hasSecondary: false, copies: Int(tail - head), gate: secondary.gate, memory: memory)
     backlog = TakeoverBacklog(copies: held, mask: mask, head: head, tail: tail, votedNext: votedNext)
     self.inheritedLosses = inheritedLosses
     inheritedLossCount = inheritedCount
@@ -96,7 +96,8 @@ extension PrimaryReplica where Log: ~Copyable {
       } else if !mayReplayRest {
         break
       }
-      // What is voted for fits: it has been in the output buffer of the dead primary, or was freed there.
+      // What is voted for fits, for the output buffer has room for every copy. It must not wait for an acknowledgement: a new
+      // egress gives none before it was told where flows begin, which needs all of it (R12). A batch may have to be closed.
       if replayRoom == 0 {
         guard backlog.phase == .voted, tail != closed else { break }
         closeAlone(now: now)

@@ -32,7 +32,8 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
   @usableFromInline var prepares: Log
   @usableFromInline var commits: Log
 
-  /// The output buffer: packet addresses, bit 0 set on those that the NF dropped.
+  /// The output buffer: packet addresses, bit 0 set on those that the NF dropped. Of `retained` packets; after a takeover
+  /// more than were taken over.
   @usableFromInline let output: UnsafeMutablePointer<UInt>
   @usableFromInline let outputMask: UInt64
   @usableFromInline var freed: UInt64 = 0
@@ -141,10 +142,11 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
         groups: configuration.flowGroups, layout: layout, capacity: configuration.kept, memory: memory), memory: memory)
   }
 
+  /// - Parameter copies: packets that it takes over, all of which the output buffer has room for.
   init(
     function: Function, configuration: ReplicationConfiguration, flows: FlowStateTable<Function.State>,
-    prepares: consuming Log, commits: consuming Log, closeCapacity: Int, hasSecondary: Bool, gate: consuming GroupGate,
-    memory: TableMemory
+    prepares: consuming Log, commits: consuming Log, closeCapacity: Int, hasSecondary: Bool, copies: Int = 0,
+    gate: consuming GroupGate, memory: TableMemory
   ) {
     precondition(configuration.retained & (configuration.retained - 1) == 0)
     precondition(configuration.retained >= 2 * (configuration.batch + configuration.pendingPerFlow))
@@ -162,8 +164,11 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     func table<T>(_ count: Int, _ type: T.Type) -> UnsafeMutablePointer<T> {
       memory(count * MemoryLayout<T>.stride).bindMemory(to: type, capacity: count)
     }
-    output = table(configuration.retained, UInt.self)
-    outputMask = UInt64(configuration.retained - 1)
+    var outputCapacity = configuration.retained
+    // One place more, for a loss is skipped only where there is room.
+    while outputCapacity <= copies { outputCapacity *= 2 }
+    output = table(outputCapacity, UInt.self)
+    outputMask = UInt64(outputCapacity - 1)
     batchFlows = table(configuration.batchFlows, UInt32.self)
     repair = PrimaryRepair(configuration, memory: memory)
     clockFlows = table(configuration.stateClockFlows, UInt32.self)
@@ -202,7 +207,9 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
   /// `room`, for packets that are here already and come before those of the input.
   var roomBesidesInput: Int {
     guard batchesInFlight < configuration.window else { return 0 }
-    let left = configuration.retained - Int(tail - freed)
+    // What was voted for may be more than `retained`: the dead primary freed packets whose state clock has not come here.
+    let capacity = backlog.phase == .voted ? Int(outputMask) + 1 : configuration.retained
+    let left = capacity - Int(tail - freed)
     let free = max(left - pending.count, left > configuration.pendingPerFlow ? 1 : 0)
     // Not the variadic `min`: it makes an array.
     let open = min(configuration.batch - openCount, configuration.stateClockFlows - clockFlowCount)

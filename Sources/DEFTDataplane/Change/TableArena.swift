@@ -29,7 +29,7 @@ struct TableArena {
     let entry = ReplicationConfiguration.stateEntryBytes(stateSize: MemoryLayout<State>.size)
     let lists = 16 * replication.pending + 8 * replication.window * (replication.batch + replication.pending) * 2
     let primary =
-      8 * replication.retained + 4 * (replication.batch + replication.pending + replication.stateClockFlows)
+      8 * replication.holdCapacity + 4 * (replication.batch + replication.pending + replication.stateClockFlows)
       + (replication.snapshotChunk + replication.batch) * entry + layout.indexCount / 8 + lists
     let flow = (MemoryLayout<FlowState<State>>.size + 63) & ~63
     let secondary =

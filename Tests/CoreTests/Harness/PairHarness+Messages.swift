@@ -204,7 +204,7 @@ extension PairHarness {
       primary.freed <= primary.freeable && primary.freed <= primary.released && primary.released <= primary.voted
       && primary.voted <= primary.closed && primary.closed <= primary.tail && primary.freeable <= primary.voted
     require(inOrder, "positions out of order")
-    require(Int(primary.tail - primary.freed) <= configuration.retained, "the output buffer overflows")
+    require(primary.tail - primary.freed <= primary.outputMask + 1, "the output buffer overflows")
     require(primary.pendingCount <= configuration.pending, "too much is pending")
     require(primary.batchesInFlight <= configuration.window, "too many batches in flight")
     require(secondary.heldCount <= configuration.held, "the secondary holds too much")
