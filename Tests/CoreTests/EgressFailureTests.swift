@@ -190,6 +190,29 @@ import Testing
     #expect(harness.egressDecides(old) == .suppress && harness.egressDecides(new) == .transmit)
   }
 
+  /// What no vote covers dies with the primary that told of it; the slot goes on with a later generation.
+  @Test func aFlowOfWhichNothingLeftMayNeverHaveBeen() {
+    let harness = PairHarness(HarnessOptions())
+    harness.stamp(0)
+    harness.deliverToPrimary(1)
+    harness.primary.egressChanged(term: 2)
+    let (entries, isComplete) = harness.tellEgress()
+    #expect(isComplete && last(entries) == EgressEntry(flowID: flow(harness), last: 0, isClosed: false))
+    for entry in entries { harness.egress.begin(entry) }
+    let next = harness.layout.skipping(flow(harness), by: 4)
+    #expect(harness.egressDecides(harness.strayPacket(next, 1)) == .transmit)
+  }
+
+  /// The dead primary had told of packets that nobody has, and not yet that they were not let out.
+  @Test func whatAnEarlierAttemptSaidDoesNotCount() {
+    let harness = PairHarness(HarnessOptions())
+    harness.stamp(0)
+    harness.egress.begin(EgressEntry(flowID: flow(harness), last: 1, isClosed: false))
+    harness.egress.forgetBeginning(flowIndex: harness.layout.index(flow(harness)))
+    let next = harness.layout.skipping(flow(harness), by: 4)
+    #expect(harness.egressDecides(harness.strayPacket(next, 1)) == .transmit)
+  }
+
   // MARK: the egress's side
 
   @Test func partsCountInOrderOfOneAttempt() {

@@ -3,10 +3,23 @@ import DEFTWire
 // A new egress begins with what a primary tells it (R12).
 extension EgressChain {
   /// The flow's chain goes on behind `entry.last`. Only before anything of the pair was let out: nothing is held.
+  ///
+  /// A flow of which nothing counts as let out begins with its first packet, as everywhere. It may never come: what no vote
+  /// covers dies with the primary that told of it, and the slot's next generation must find no flow here that is open.
   public mutating func begin(_ entry: EgressEntry) {
     let flow = flows + layout.index(entry.flowID)
     precondition(flow.pointee.heldHead == 0, "told of a flow that it has begun already")
-    flow.pointee = Flow(flowID: entry.flowID, last: entry.last, heldHead: 0, isClosed: entry.isClosed)
+    let isUnbegun = entry.last == 0 && entry.isClosed == 0
+    flow.pointee = Flow(
+      flowID: isUnbegun ? 0 : entry.flowID, last: entry.last, heldHead: 0, isClosed: entry.isClosed)
+  }
+
+  /// Another attempt to tell: what an earlier one said of the flow does not count. A dead primary may have told of packets
+  /// that nobody has, before it came to say what of them was let out.
+  public mutating func forgetBeginning(flowIndex: Int) {
+    let flow = flows + flowIndex
+    precondition(flow.pointee.heldHead == 0, "told again of a flow that it has begun already")
+    flow.pointee = Flow(flowID: 0, last: 0, heldHead: 0, isClosed: 0)
   }
 }
 
@@ -34,7 +47,8 @@ public struct EgressBeginning: Sendable {
     isTold = term == 1
   }
 
-  /// Message `number` of an attempt. True: its entries count.
+  /// Message `number` of an attempt. True: its entries count; and if it is the first, those of earlier attempts do not any more
+  /// (`EgressChain.forgetBeginning`).
   public mutating func takes(stream: UInt32, attempt: UInt32, number: UInt32) -> Bool {
     guard !isTold, stream >= teller else { return false }
     if number == 0, stream > teller || attempt > self.attempt {

@@ -56,7 +56,10 @@ final class EgressActor: Actor {
   func receive(_ telling: Telling) {
     let pair = telling.pair
     if beginnings[pair].takes(stream: telling.stream, attempt: telling.attempt, number: telling.number) {
-      if telling.number == 0 { told[pair] = [:] }
+      if telling.number == 0 {
+        for index in told[pair].keys { chain.forgetBeginning(flowIndex: index) }
+        told[pair] = [:]
+      }
       for entry in telling.entries {
         chain.begin(entry)
         told[pair][simulation.layout.index(entry.flowID)] = entry

@@ -85,6 +85,7 @@ extension SimulationOptions {
       case "ambiguity": replication.ambiguity = text == "discard" ? .discard : .resend
       case "timeout": replication.acknowledgeTimeout = UInt64(number)
       case "chunk": replication.snapshotChunk = number
+      case "slots": slotsPerUnit = number
       case "policy": replication.policy = text == "hold" ? .hold : .release
       case "shared": sharesPackets = text == "yes"
       default: return "no option \(name)"
