@@ -250,6 +250,30 @@ import Testing
     #expect(harness.violation == nil)
   }
 
+  /// What waits for room in the output buffer is asked for again; its doubles would empty the pool, and the secondary could not
+  /// get what it needs for the vote that makes the room.
+  @Test func whatWaitsForRoomIsTakenOnce() {
+    let harness = harness {
+      $0.replication.pending = 1
+      $0.replication.pendingPerFlow = 1
+      $0.replication.retained = 8
+      $0.replication.window = 8
+    }
+    for _ in 0..<12 {
+      harness.stamp(0)
+      harness.deliverToPrimary(1)
+      harness.closeBatch(dry: true)
+    }
+    #expect(harness.primary.room == 0)
+    harness.stampLost(1, toPrimary: true)
+    let image = harness.image(harness.runs.keys.max()!, 1)
+    let before = harness.bank.live
+    for _ in 0..<20 { harness.tellPrimary(image, make: harness.makeForPrimary) }
+    let taken = harness.bank.live - before
+    #expect(taken > 0 && taken <= 2, "\(taken)")
+    #expect(harness.primary.counters.repair.needless == 20 - UInt64(taken))
+  }
+
   /// Off: nobody asks, reports or declares lost. Who is asked still answers.
   @Test func offItAsksForNothing() {
     let harness = harness { $0.replication.gapTimeout = 0 }

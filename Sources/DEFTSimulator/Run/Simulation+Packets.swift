@@ -23,8 +23,8 @@ struct Flight {
 
 // The ways of packets.
 extension Simulation {
-  /// Not enough for a packet, its copy and a double of each.
-  var isPoolEmpty: Bool { options.pool - packets.live < 4 }
+  /// Not even room for one that gap repair brings.
+  var isPoolEmpty: Bool { packets.live >= options.pool }
   /// Packets that may be stamped, each with its copy and a double of both: what is left is for gap repair.
   var poolCredit: Int { (options.pool - packets.live - options.pairs * options.replication.repairReserve) / 4 }
 
