@@ -40,7 +40,7 @@ extension SecondaryReplica {
       let isDeniedNow = !repair.deniesFirst && denyUnheld(inputIsDry: inputIsDry, into: &log)
       outcome.hasMail = isDenied || isSent || isDeniedNow
     }
-    if configuration.gapTimeout > 0, now >= repair.nextScan, !repair.retry {
+    if configuration.gapTimeout > 0, now >= repair.nextScan {
       repair.nextScan = now + configuration.scanInterval
       if scanWaiting(now: now, inputIsDry: inputIsDry, into: &log) { outcome.hasMail = true }
       if scanHeld(now: now, into: &log) { outcome.hasMail = true }
@@ -129,10 +129,12 @@ extension SecondaryReplica {
   private mutating func sendWanted<Out: MessageLog & ~Copyable>(into log: inout Out) -> Bool {
     guard repair.serving.count > 0 else { return false }
     let before = counters.repair.sent
-    if sendWanted(first: true, into: &log), sendWanted(first: false, into: &log) {
+    if sendWanted(first: true, into: &log) {
+      // The primary has what was sent, and asks again for the rest only.
+      if !sendWanted(first: false, into: &log) { counters.repair.logFull &+= 1 }
       repair.served()
     } else {
-      // The rest goes once there is room: forgotten, it could find the log full of reports each time that it is asked for.
+      // They go once there is room: forgotten, they could find the log full of reports each time that they are asked for.
       counters.repair.logFull &+= 1
       repair.retry = true
     }
