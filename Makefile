@@ -40,7 +40,6 @@ test: setup lint
 	$(DEFT) simulate --seeds 2000
 	swift build --build-tests
 	swift test
-	$(DEFT) simulate --seeds 2000
 
 simulate: build
 	$(DEFT) simulate --seeds $(SEEDS) --from $(FROM)
