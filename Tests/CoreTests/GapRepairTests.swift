@@ -239,6 +239,33 @@ import Testing
     #expect(harness.secondary.counters.repair.logFull > 0)
   }
 
+  /// Packets behind a hole that the log has no room for are not tried again by themselves: the same ones would fill it each
+  /// time.
+  @Test func whatTheLogHasNoRoomForIsNotSentForEver() {
+    let harness = harness {
+      $0.repairLog = 1
+      $0.replication.pending = 256
+      $0.replication.pendingPerFlow = 128
+      $0.replication.retained = 512
+      $0.replication.held = 1_024
+    }
+    for key in 0..<2 {
+      harness.stampLost(key, toSecondary: true)
+      for _ in 0..<60 { harness.stamp(key) }
+    }
+    harness.deliverToSecondary()
+    let wanted = harness.runs.keys.map { PacketRange(flowID: $0, from: 1, count: 61) }
+    harness.tellSecondary(harness.ranges(.want, wanted))
+    harness.repairSecondary()
+    let sent = harness.secondary.counters.repair.sent
+    #expect(sent > 0 && sent < 120 && harness.secondary.counters.repair.logFull > 0)
+    for _ in 0..<40 {
+      harness.now += harness.options.replication.gapTimeout / 16 + 1
+      harness.repairSecondary()
+    }
+    #expect(harness.secondary.counters.repair.sent == sent)
+  }
+
   @Test func emptyPoolIsCounted() {
     let harness = harness()
     harness.stamp(0)
