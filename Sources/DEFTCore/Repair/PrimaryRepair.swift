@@ -45,6 +45,13 @@ struct PrimaryRepair: ~Copyable {
   /// False while the secondary's table of lost ranges may be full.
   var mayDeclare: Bool { lostCount < lostCapacity && lostDeclared - lostApplied < UInt64(lostCapacity) }
 
+  /// It was brought, and waits for room.
+  func hasRepaired(_ flowID: UInt32, _ counter: UInt32) -> Bool {
+    for index in 0..<repairedCount
+    where repaired[index].pointee.flowID == flowID && repaired[index].pointee.counter == counter { return true }
+    return false
+  }
+
   /// What the open batch declares lost, in order.
   func declared(_ index: Int) -> PacketRange { lost[index] }
 

@@ -108,6 +108,12 @@ extension PrimaryReplica where Log: ~Copyable {
       counters.repair.noRoom &+= 1
       return
     }
+    // While it waits here it is asked for again and again: doubles would take what the pool has for the secondary, without
+    // whose votes there is never a place.
+    guard repair.repairedCount < places || !repair.hasRepaired(image.flowID, image.counter) else {
+      counters.repair.needless &+= 1
+      return
+    }
     let metadata = PacketMetadata(
       time: image.time, flowID: image.flowID, counter: image.counter, layout: image.layout)
     guard let packet = make(metadata, frame, configuration.isReplicated ? 2 : 1) else {
