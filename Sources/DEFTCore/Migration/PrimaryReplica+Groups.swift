@@ -90,6 +90,7 @@ extension PrimaryReplica where Log: ~Copyable {
 
   /// What is kept comes first; with nothing kept the group is open at once.
   private mutating func beginThaw(_ group: Int) {
+    flows.finishClearing(group, &gate, to: Function.initialState)
     gate.set(group, gate.count(of: group) == 0 ? .open : .thawing)
     noteMoves()
     updateRoomLimit()

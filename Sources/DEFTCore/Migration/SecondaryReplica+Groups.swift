@@ -26,6 +26,8 @@ extension SecondaryReplica {
     if isOurs {
       guard !assignment.isMoving, [.staged, .foreign].contains(gate.standings[group]) else { return }
       counters.migration.joined &+= 1
+      // A group without flows comes back without a `stage`.
+      flows.finishClearing(group, &gate, to: initialState)
       gate.set(group, gate.count(of: group) == 0 ? .open : .thawing)
     } else if !assignment.isMoving, gate.standings[group] != .staged {
       leave(group)

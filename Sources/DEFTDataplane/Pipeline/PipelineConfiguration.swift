@@ -42,9 +42,11 @@ public struct PipelineConfiguration: Sendable {
   public static func pending(inputBuffer: Int, reorder: Int, stampers: Int) -> Int {
     min(inputBuffer, longestPending) + 4 * (reorder + StamperStage.burst) * stampers + ReplicationConfiguration.repairBurst
   }
-  /// ns; nil: nothing is shuffled, or nothing is asked for.
+  /// Replicas may lack packets that they will never get by themselves: what is injected, and what roles that change leave behind.
+  var losesPackets: Bool { loss > 0 || !changes.isEmpty }
+  /// ns; nil: nothing is shuffled, or nothing is asked for. Otherwise the same seed shuffles and doubles the same packets.
   var longestShuffle: UInt64? {
-    reorder > 0 && replication.gapTimeout > 0 ? replication.gapTimeout / 4 : nil
+    reorder > 0 && losesPackets && replication.gapTimeout > 0 ? replication.gapTimeout / 4 : nil
   }
   /// What the switch may let wait, in the ring and in the pendingList together.
   var pendingLimit: Int { replication.pending - ReplicationConfiguration.repairBurst - StamperStage.burst * stampers }

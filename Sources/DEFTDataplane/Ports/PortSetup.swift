@@ -30,7 +30,7 @@ public struct PortSetup: ~Copyable {
       configuration.inputBuffer + replication.pending
       + (replication.isReplicated ? max(replication.retained, replication.held) : replication.batch)
       + 4096  // release ring
-      + replication.repairReserve
+      + (configuration.losesPackets ? replication.repairReserve : 0)
     // While one replica is dead its packets are still somewhere, and the next ones wait.
     let roles = configuration.failures.isEmpty ? 1 : 2
     let faults = configuration.stampers * configuration.pairs * 4 * (configuration.reorder + StamperStage.burst)
