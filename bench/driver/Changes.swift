@@ -38,7 +38,7 @@ struct Changes {
       var reports: [ReplayReport.Failure] = []
       for _ in 0..<runs {
         let report = try deft.change(
-          input, ["--fail-primary-at", "500000", "--state-clock", "\(stateClock)"], seconds: 1)
+          input, ["--fail-primary-at", smoke ? "20000" : "500000", "--state-clock", "\(stateClock)"], seconds: 1)
         reports += report.failures
       }
       let copies = Int(median(reports.map { Double($0.copies) }))
