@@ -9,7 +9,7 @@ final class ControlCounters: @unchecked Sendable {
     case wakeUps
   }
   /// Kinds are small numbers; 0 stands for what is none.
-  static let kindCount = 32
+  private static let kindCount = 32
   private static let receivedMessages = Event.allCases.count
   private static let receivedBytes = receivedMessages + kindCount
   private static let sentMessages = receivedBytes + kindCount

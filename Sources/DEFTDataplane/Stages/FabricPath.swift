@@ -33,7 +33,7 @@ struct FabricPath: ~Copyable {
     self.waiting = waiting
     self.pendingLimit = pendingLimit
     self.reorder = reorder
-    duplicateThreshold = duplicate >= 1 ? .max : UInt64(duplicate * 18_446_744_073_709_551_615.0)
+    duplicateThreshold = SplitMix64.threshold(duplicate)
     self.pool = pool
     random = seed
     block = .allocate(capacity: 2 * (reorder + StamperStage.burst))
@@ -98,12 +98,8 @@ struct FabricPath: ~Copyable {
     blockCount = 0
   }
 
-  /// SplitMix64.
   private mutating func next() -> UInt64 {
-    random &+= 0x9E37_79B9_7F4A_7C15
-    var z = random
-    z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-    return z ^ z >> 31
+    defer { random &+= SplitMix64.increment }
+    return SplitMix64.output(after: random)
   }
 }

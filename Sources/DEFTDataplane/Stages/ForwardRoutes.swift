@@ -8,7 +8,7 @@ struct ForwardRoutes: ~Copyable {
   static let burst = 32
   let groupMask: Int
   let layout: FlowIDLayout
-  /// Group → pair.
+  /// Group → pair; set by whoever makes the routes (`Pipeline.setRoutes`).
   let owners: UnsafeMutablePointer<UInt16>
   /// By pair; nil: there is no way, or nobody.
   let toPrimaries: UnsafeMutablePointer<OpaquePointer?>
@@ -23,7 +23,7 @@ struct ForwardRoutes: ~Copyable {
     self.isShared = isShared
     groupMask = Switch.groupCount - 1
     owners = .allocate(capacity: Switch.groupCount)
-    for group in 0..<Switch.groupCount { owners[group] = UInt16(group % pairCount) }
+    owners.initialize(repeating: 0, count: Switch.groupCount)
     toPrimaries = .allocate(capacity: pairCount)
     toPrimaries.initialize(repeating: nil, count: pairCount)
     toSecondaries = .allocate(capacity: pairCount)

@@ -10,19 +10,13 @@ struct PacketLoss: Sendable {
     var toSecondaries: UInt64 = 0
     /// On every way that there was: these cannot come out.
     var everywhere: UInt64 = 0
-
-    static func + (a: Counts, b: Counts) -> Counts {
-      Counts(
-        toPrimaries: a.toPrimaries + b.toPrimaries, toSecondaries: a.toSecondaries + b.toSecondaries,
-        everywhere: a.everywhere + b.everywhere)
-    }
   }
 
   private let threshold: UInt64
   private let seed: UInt64
 
   init(probability: Double, seed: UInt64) {
-    threshold = probability >= 1 ? .max : UInt64(probability * 18_446_744_073_709_551_615.0)
+    threshold = SplitMix64.threshold(probability)
     self.seed = seed
   }
 
@@ -39,14 +33,6 @@ struct PacketLoss: Sendable {
 
   private func destroys(_ packet: Packet, toPrimary: Bool) -> Bool {
     let stamp = UInt64(packet.pointee.flowID) << 32 | UInt64(packet.pointee.counter)
-    return mixed(mixed(stamp ^ seed) &+ (toPrimary ? 1 : 2)) < threshold
-  }
-
-  /// SplitMix64's output function.
-  private func mixed(_ value: UInt64) -> UInt64 {
-    var z = value &+ 0x9E37_79B9_7F4A_7C15
-    z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-    return z ^ z >> 31
+    return SplitMix64.output(after: SplitMix64.output(after: stamp ^ seed) &+ (toPrimary ? 1 : 2)) < threshold
   }
 }
