@@ -81,18 +81,8 @@ struct SimulateCommand: ParsableCommand {
     var options = SimulationOptions(seed: seed)
     limit.apply(&options)
     Terminal.output.write("seed \(seed)\n\(options)\n")
-    var lines = ""
-    let report = SeedRunner().run(
-      options,
-      print: trace
-        ? { line in
-          lines += line + "\n"
-          if lines.utf8.count > 1 << 16 {
-            Terminal.output.write(lines)
-            lines = ""
-          }
-        } : nil)
-    Terminal.output.write(lines)
+    // Line by line: what does not end shows how far it came.
+    let report = SeedRunner().run(options, print: trace ? { Terminal.output.write($0 + "\n") } : nil)
     if let violation = report.violation {
       Terminal.output.write("VIOLATION at \(violation.time) ns: \(violation.property.rawValue): \(violation.detail)\n")
       throw ExitCode(1)

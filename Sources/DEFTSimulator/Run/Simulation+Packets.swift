@@ -108,7 +108,10 @@ extension Simulation {
       copy.packet = packets.make(flight.packet.pointee, frame: frame, references: flight.references)
       launch(copy, &path, late: random.oneIn(4) ? random.below(options.faultInterval) : 0)
     }
-    if hasFaults, options.faults.contains(.stray), flight.destination != .egress, random.oneIn(options.packetFaults * 2) {
+    // One that is astray already, kept and sent on by a former owner, could come back into the window.
+    if hasFaults, options.faults.contains(.stray), flight.destination != .egress, isStamped(flight.packet),
+      random.oneIn(options.packetFaults * 2)
+    {
       occurrences.note(.stray)
       var stray = flight
       var metadata = flight.packet.pointee
@@ -118,6 +121,11 @@ extension Simulation {
       launch(stray, &path, late: 0)
     }
     launch(flight, &path, late: 0)
+  }
+
+  private func isStamped(_ packet: Packet) -> Bool {
+    guard let flow = flow(packet.pointee.flowID) else { return false }
+    return packet.pointee.counter < flow.next
   }
 
   private func launch(_ flight: Flight, _ path: inout PacketPath, late: UInt64) {
