@@ -3,24 +3,24 @@
 ///
 /// | phase | on | to | due |
 /// |---|---|---|---|
-/// | idle | the map: moving | freezing | `tell` |
-/// | freezing | the source drains | draining | – |
+/// | idle | the map: moving | copying | `tell` |
+/// | copying | the source has copied all, freezes and drains | draining | – |
 /// | draining | it sends | moving | – |
 /// | moving | it says complete | staged | `propose(commit)` |
-/// | freezing … staged | the source does not move it (any more); the leader gives up | (same) | `propose(undo)` |
+/// | copying … staged | the source does not move it (any more); the leader gives up | (same) | `propose(undo)` |
 /// | idle … staged | the map: settled at the source | undone | `tell` |
 /// | idle … staged | the map: inheriting | committed | `tell`, then the switches' rules |
 /// | committed | every unit has the rule | forwarding | `watchDrain` |
 /// | committed, forwarding | the map: one source less | (same) | `tell` |
 /// | committed, forwarding | the map: settled at the target | done | `tell` |
 /// | idle … staged | the map: settled at the target (its entries were not all seen) | done | `tell`, the switches' rules |
-/// | freezing … staged | the map: moving, anew | undone | `tell` |
+/// | copying … staged | the map: moving, anew | undone | `tell` |
 ///
 /// Prohibited: undone behind committed; done before every unit has the rule, unless both sources are dead; any rule changed
 /// before committed; a thaw at the source, or a discard at the target, before undone.
 public struct GroupMigration: Sendable {
   public enum Phase: Int, Sendable, Comparable, CaseIterable {
-    case idle, freezing, draining, moving, staged, committed, forwarding, done, undone
+    case idle, copying, draining, moving, staged, committed, forwarding, done, undone
     public static func < (a: Phase, b: Phase) -> Bool { a.rawValue < b.rawValue }
   }
 
@@ -63,9 +63,9 @@ public struct GroupMigration: Sendable {
     version = assignment.version
     switch (assignment.phase, phase) {
     case (.moving, .idle):
-      phase = .freezing
+      phase = .copying
       return .tell
-    case (.inheriting, .idle), (.inheriting, .freezing), (.inheriting, .draining), (.inheriting, .moving),
+    case (.inheriting, .idle), (.inheriting, .copying), (.inheriting, .draining), (.inheriting, .moving),
       (.inheriting, .staged):
       // Another leader may have seen it staged; this one sees the map's entries as they come, perhaps not all of them.
       phase = .committed
@@ -89,6 +89,7 @@ public struct GroupMigration: Sendable {
     guard phase > .idle, phase < .committed else { return .nothing }
     switch status {
     case .none: return .propose(.undo)
+    case .copying: break
     case .draining: phase = max(phase, .draining)
     case .sending: phase = max(phase, .moving)
     case .complete:

@@ -4,24 +4,34 @@ import DEFTWire
 ///
 /// | phase | on | to |
 /// |---|---|---|
+/// | copying | the other pair has all entries once, and there is room for the packets that wait in pendingLists | draining: the group freezes |
 /// | draining | a state clock that covers all that was processed is applied at the secondary | sending |
-/// | sending | the other pair has all entries, at both replicas | complete |
+/// | sending | the other pair has, at both replicas, all entries as they are now | complete |
 /// | any | the map: moved, or undone; the pair's epoch changed | (none) |
 ///
-/// Prohibited: an entry sent before the group is drained (the secondary, and egress, might not have what it says).
+/// While it copies, the group is processed as ever, so that its packets wait only for what has changed meanwhile. What is copied
+/// may say what neither the secondary nor egress has yet: it is inert, and is sent again if the flow has gone on.
+///
+/// Prohibited: complete with an entry that the group has left behind; an entry sent for good before the group is drained (the
+/// secondary, and egress, might not have what it says).
 struct OutgoingMove: BitwiseCopyable {
-  enum Phase { case draining, sending, complete }
-  var phase = Phase.draining
+  enum Phase { case copying, draining, sending, complete }
+  var phase = Phase.copying
   var group: Int
   var version: UInt32
   var target: Int
   var targetEpoch: UInt32
-  /// Everything of the group lies before this position of the output buffer, and these losses are its last.
-  var end: UInt64
-  var lostEnd: UInt64
-  /// Flows of the group up to here were sent; up to there the target has them.
+  /// Its part of `PrimaryMoves.copied`.
+  var slot: Int
+  /// Everything of the group lies before this position of the output buffer, and these losses are its last; once it drains.
+  var end: UInt64 = 0
+  var lostEnd: UInt64 = 0
+  /// Flows of the group up to here were sent; up to there the target has them. They are counted on from the first
+  /// round, in which all are sent, to the second, in which those are that have changed.
   var sent: UInt32 = 0
   var acknowledged: UInt32 = 0
+  /// The most that `sent` ever was.
+  var furthest: UInt32 = 0
   var lastSend: UInt64 = 0
   /// The target says that what lies beyond `acknowledged` did not arrive.
   var isAgain = false
@@ -33,12 +43,12 @@ struct IncomingMove: BitwiseCopyable {
   var version: UInt32
   var source: Int
   var sourceEpoch: UInt32
-  /// Flows of the group up to here are in the table.
+  /// Flows of the group up to here are in the table; as `OutgoingMove.sent`.
   var end: UInt32 = 0
   var isWhole = false
   /// The last batch that took some of them to the secondary.
   var batch: UInt64 = 0
-  /// The source is to be told (again).
+  /// The source is to be told (again), once the secondary has what came.
   var isDue = false
   /// A part had to be refused for want of room.
   var isAgain = false
@@ -75,8 +85,6 @@ struct MoveTable<Move: BitwiseCopyable>: ~Copyable {
 @usableFromInline
 struct PrimaryMoves: ~Copyable {
   var outgoing: MoveTable<OutgoingMove>
-  /// The one of them that has sent last.
-  var turn = 0
   var incoming: MoveTable<IncomingMove>
   /// A staged group was given up, and the secondary has not been told: groups, by bit.
   let unstaged: UnsafeMutablePointer<Bool>
@@ -86,17 +94,31 @@ struct PrimaryMoves: ~Copyable {
   /// And losses up to this one.
   var lostEnd: UInt64 = 0
 
-  init(groups: Int, memory: TableMemory) {
+  /// By `OutgoingMove.slot` and place within the group: which flow was copied, and its next counter then. 0: nobody knows.
+  let copied: UnsafeMutablePointer<UInt64>
+  private let flowsPerGroup: Int
+
+  init(groups: Int, layout: FlowIDLayout, memory: TableMemory) {
     outgoing = MoveTable(memory: memory)
     incoming = MoveTable(memory: memory)
+    flowsPerGroup = (layout.indexCount + groups - 1) / groups
+    let count = MoveTable<OutgoingMove>.capacity * flowsPerGroup
+    copied = memory(count * 8).bindMemory(to: UInt64.self, capacity: count)
     unstaged = memory(groups).bindMemory(to: Bool.self, capacity: groups)
   }
+
+  /// One that no move has; there is one.
+  var freeSlot: Int {
+    (0..<MoveTable<OutgoingMove>.capacity).first { slot in outgoing.firstIndex { $0.slot == slot } == nil }!
+  }
+  func copied(_ move: OutgoingMove) -> UnsafeMutablePointer<UInt64> { copied + move.slot * flowsPerGroup }
 }
 
 /// What a replica has done for moves of flow groups (R8, R11). Written by its lcore only.
 @frozen
 public struct MigrationCounters: Sendable {
-  /// Groups frozen, given away, taken, and thawed without having moved.
+  /// Groups that began to be copied, were frozen, given away, taken, and thawed without having moved.
+  public var begun: UInt64 = 0
   public var frozen: UInt64 = 0
   public var left: UInt64 = 0
   public var joined: UInt64 = 0
@@ -108,6 +130,8 @@ public struct MigrationCounters: Sendable {
   /// Flows sent (again, too) and installed.
   public var entriesSent: UInt64 = 0
   public var entriesStaged: UInt64 = 0
+  /// Installed again, because the flow had gone on since it was copied.
+  public var entriesRestaged: UInt64 = 0
   /// Waits: no room for what a frozen group's packets need, or too many moves at a time; a log or the window was full.
   public var noRoom: UInt64 = 0
   public var logFull: UInt64 = 0

@@ -26,7 +26,7 @@ extension PrimaryReplica where Log: ~Copyable {
     }
     if case .moving(let target, let sourceEpoch, let targetEpoch) = assignment.phase {
       guard assignment.pair == pair, sourceEpoch == configuration.epoch else { return }
-      freeze(group, assignment.version, target: target, targetEpoch: targetEpoch)
+      begin(group, assignment.version, target: target, targetEpoch: targetEpoch)
     } else if assignment.pair == pair {
       undo(group)
       if gate.standings[group] == .foreign { beginThaw(group) }
@@ -40,19 +40,32 @@ extension PrimaryReplica where Log: ~Copyable {
 
   // MARK: standings
 
-  /// From now on the group's packets are kept, those that wait for their turn among them.
-  private mutating func freeze(_ group: Int, _ version: UInt32, target: Int, targetEpoch: UInt32) {
+  /// The group goes to another pair: first its states, while packets flow.
+  private mutating func begin(_ group: Int, _ version: UInt32, target: Int, targetEpoch: UInt32) {
     guard standing == .inSync, !isSteppedDown, [.open, .thawing].contains(gate.standings[group]) else { return }
-    guard !moves.outgoing.isFull, pendingCount(of: group) <= gate.free else {
+    guard !moves.outgoing.isFull else {
+      counters.migration.noRoom &+= 1
+      return
+    }
+    moves.outgoing.append(
+      OutgoingMove(group: group, version: version, target: target, targetEpoch: targetEpoch, slot: moves.freeSlot))
+    counters.migration.begun &+= 1
+    noteMoves()
+  }
+
+  /// From now on the group's packets are kept, those that wait for their turn among them. Without room for these it goes on
+  /// for now.
+  mutating func freeze(_ place: Int) {
+    let group = moves.outgoing[place].group
+    guard pendingCount(of: group) <= gate.free else {
       counters.migration.noRoom &+= 1
       return
     }
     keepPending(group)
     gate.set(group, .frozen)
-    moves.outgoing.append(
-      OutgoingMove(
-        group: group, version: version, target: target, targetEpoch: targetEpoch, end: tail,
-        lostEnd: repair.lostDeclared))
+    moves.outgoing[place].phase = .draining
+    moves.outgoing[place].end = tail
+    moves.outgoing[place].lostEnd = repair.lostDeclared
     counters.migration.frozen &+= 1
     noteMoves()
     updateRoomLimit()
@@ -85,7 +98,7 @@ extension PrimaryReplica where Log: ~Copyable {
     guard let place = moves.outgoing.firstIndex(where: { $0.group == group }) else { return }
     moves.outgoing.remove(at: place)
     counters.migration.undone &+= 1
-    beginThaw(group)
+    if gate.standings[group] == .frozen { beginThaw(group) } else { noteMoves() }
   }
 
   /// What is kept comes first; with nothing kept the group is open at once.
@@ -115,7 +128,7 @@ extension PrimaryReplica where Log: ~Copyable {
     for place in 0..<moves.outgoing.count {
       counters.migration.undone &+= 1
       let group = moves.outgoing[place].group
-      gate.set(group, gate.count(of: group) == 0 ? .open : .thawing)
+      if gate.standings[group] == .frozen { gate.set(group, gate.count(of: group) == 0 ? .open : .thawing) }
     }
     moves.outgoing.removeAll()
     while moves.incoming.count > 0 { giveUp(0, isToldSecondary: false) }

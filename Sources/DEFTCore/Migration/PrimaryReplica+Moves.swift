@@ -5,20 +5,25 @@ import DEFTWire
 public enum MoveStatus: Sendable, Equatable {
   /// The replica does not move it: it was never told, had no room, or its pair's epoch has changed.
   case none
+  /// It sends the states, and goes on processing.
+  case copying
   case draining
   case sending
   /// The state is at both replicas of the other pair: the map may be asked to commit.
   case complete
 }
 
-// The state of a group moves from primary to primary, by 2PC (R11; paper, V).
+// The state of a group moves from primary to primary, by 2PC (R11; paper, V). All of it is copied while packets flow; what has
+// changed since is sent again when the group is frozen and drained, so that its packets wait for little.
 //
 // ```
 //  A                              B                          B'
-//  freeze, drain
 //  move(from ..< end) ──────────► installs, inert
 //                                 stage, a batch ──────────► installs, inert
 //                                 ◄────────────────── vote
+//  ◄──────────────── moved(end)
+//  … all: freeze, drain
+//  move(from ..< end) ──────────► again, of what has changed
 //  ◄──────── moved(end, complete)
 // ```
 //
@@ -28,13 +33,17 @@ extension PrimaryReplica where Log: ~Copyable {
   public func moveStatus(of group: Int) -> MoveStatus {
     guard let place = moves.outgoing.firstIndex(where: { $0.group == group }) else { return .none }
     switch moves.outgoing[place].phase {
+    case .copying: return .copying
     case .draining: return .draining
     case .sending: return .sending
     case .complete: return .complete
     }
   }
 
-  /// One step of the moves to the pair `target`: looks whether they have drained, and writes at most
+  /// Groups copied at a time, each with one message under way: what votes wait behind stays short.
+  private static var copyingAtOnce: Int { 4 }
+
+  /// One step of the moves to the pair `target`: looks whether they have been copied, or have drained, and writes at most
   /// one message, for the other flows wait meanwhile. `log`
   /// goes to that pair's primary and keeps nothing. To be called in every poll while `isMigrating`. True if there is
   /// something to read.
@@ -42,18 +51,30 @@ extension PrimaryReplica where Log: ~Copyable {
     to target: Int, now: UInt64, into log: inout Out
   ) -> Bool {
     for place in 0..<moves.outgoing.count where moves.outgoing[place].target == target {
-      if moves.outgoing[place].phase == .draining, isDrained(moves.outgoing[place]) {
+      let move = moves.outgoing[place]
+      if move.phase == .copying, move.acknowledged == roundLength(move.group) {
+        freeze(place)
+      } else if move.phase == .draining, isDrained(move) {
         moves.outgoing[place].phase = .sending
         noteMoves()
       }
     }
-    for _ in 0..<moves.outgoing.count {
-      moves.turn = moves.turn + 1 < moves.outgoing.count ? moves.turn + 1 : 0
-      let move = moves.outgoing[moves.turn]
-      if move.target == target, move.phase == .sending, send(moves.turn, now: now, into: &log) { return true }
+    // Those whose packets wait come first.
+    for place in 0..<moves.outgoing.count
+    where moves.outgoing[place].target == target && moves.outgoing[place].phase == .sending {
+      if send(place, now: now, into: &log) { return true }
+    }
+    var copying = 0
+    for place in 0..<moves.outgoing.count
+    where moves.outgoing[place].target == target && moves.outgoing[place].phase == .copying {
+      copying += 1
+      if copying <= Self.copyingAtOnce, send(place, now: now, into: &log) { return true }
     }
     return false
   }
+
+  /// Flows of a group that one round goes over.
+  private func roundLength(_ group: Int) -> UInt32 { UInt32(flows.indexCount(ofGroup: group, of: gate.groupCount)) }
 
   /// Everything of the group that was processed is voted for, released and acknowledged by egress, and its state is applied
   /// at the secondary; and so is what was declared lost.
@@ -66,37 +87,28 @@ extension PrimaryReplica where Log: ~Copyable {
 
   private mutating func send<Out: MessageLog & ~Copyable>(_ place: Int, now: UInt64, into log: inout Out) -> Bool {
     var move = moves.outgoing[place]
-    let whole = UInt32(flows.indexCount(ofGroup: move.group, of: gate.groupCount))
+    let whole = roundLength(move.group)
+    let isCopying = move.phase == .copying
+    let last = isCopying ? whole : 2 * whole
     // Nothing was heard for long: the rest again, or just the question.
     if move.lastSend != 0, now &- move.lastSend >= configuration.acknowledgeTimeout {
       (move.sent, move.isAgain) = (move.acknowledged, true)
     }
-    guard move.sent < whole || move.isAgain || move.lastSend == 0 else { return false }
+    let isDue = move.sent < last && (!isCopying || move.sent == move.acknowledged)
+    guard isDue || (!isCopying && (move.isAgain || move.lastSend == 0)) else { return false }
     let entryBytes = snapshot.entryBytes
     let longest = ControlMessageHeader.byteCount + MoveHeader.byteCount + configuration.snapshotChunk * entryBytes
     guard let message = log.reserve(longest) else {
       counters.migration.logFull &+= 1
       return false
     }
-    let stateSize = MemoryLayout<Function.State>.size
-    let entries = message + ControlMessageHeader.byteCount + MoveHeader.byteCount
     let from = move.sent
-    let end = min(Int(whole), Int(from) + Self.scanLimit)
-    var count = 0
-    while Int(move.sent) < end, count < configuration.snapshotChunk {
-      let index = move.group + Int(move.sent) * gate.groupCount
-      let ahead = index + 8 * gate.groupCount
-      if ahead < flows.layout.indexCount { Storage.prefetch(flows[ahead]) }
-      if flows[index].pointee.flowID != 0 {
-        write(flows[index], to: entries + count * entryBytes, stateSize: stateSize, entryBytes: entryBytes)
-        count += 1
-      }
-      move.sent += 1
-    }
+    let count = writeEntries(
+      &move, whole, last, to: message + ControlMessageHeader.byteCount + MoveHeader.byteCount, entryBytes: entryBytes)
     let length = ControlMessageHeader.byteCount + MoveHeader.byteCount + count * entryBytes
     ControlMessageHeader(
       kind: .move, pair: UInt16(move.target), epoch: move.targetEpoch, batch: 0, count: UInt32(count),
-      detail: UInt32(entryBytes), flags: move.sent == whole ? ControlMessageHeader.moveComplete : 0, length: length
+      detail: UInt32(entryBytes), flags: move.sent == 2 * whole ? ControlMessageHeader.moveComplete : 0, length: length
     ).write(to: message)
     MoveHeader(
       group: UInt32(move.group), version: move.version, sourcePair: UInt32(configuration.pair),
@@ -108,6 +120,34 @@ extension PrimaryReplica where Log: ~Copyable {
     counters.migration.entriesSent &+= UInt64(count)
     moves.outgoing[place] = move
     return true
+  }
+
+  /// The next entries of the round: in the first all, in the second those of flows that have gone on since.
+  private func writeEntries(
+    _ move: inout OutgoingMove, _ whole: UInt32, _ last: UInt32, to entries: UnsafeMutableRawPointer, entryBytes: Int
+  ) -> Int {
+    let stateSize = MemoryLayout<Function.State>.size
+    let copied = moves.copied(move)
+    let isFirstRound = last == whole
+    let end = min(Int(last), Int(move.sent) + Self.scanLimit)
+    var count = 0
+    while Int(move.sent) < end, count < configuration.snapshotChunk {
+      let place = Int(isFirstRound ? move.sent : move.sent - whole)
+      let index = move.group + place * gate.groupCount
+      let ahead = index + 8 * gate.groupCount
+      if ahead < flows.layout.indexCount { Storage.prefetch(flows[ahead]) }
+      let flow = flows[index]
+      let version = UInt64(flow.pointee.flowID) << 32 | UInt64(flow.pointee.next)
+      if flow.pointee.flowID != 0, isFirstRound || copied[place] != version {
+        write(flow, to: entries + count * entryBytes, stateSize: stateSize, entryBytes: entryBytes)
+        count += 1
+      }
+      // Of what is sent again nobody knows which copy arrived.
+      if isFirstRound { copied[place] = flow.pointee.flowID == 0 || move.sent < move.furthest ? 0 : version }
+      move.sent += 1
+    }
+    move.furthest = max(move.furthest, move.sent)
+    return count
   }
 
   /// A message of another pair's primary: `.move` or `.moved`. The caller has checked its lengths. What belongs to another
@@ -123,7 +163,7 @@ extension PrimaryReplica where Log: ~Copyable {
       return
     }
     guard Int(move.group) < gate.groupCount, move.from <= move.end,
-      Int(move.end) <= flows.indexCount(ofGroup: Int(move.group), of: gate.groupCount)
+      Int(move.end) <= 2 * flows.indexCount(ofGroup: Int(move.group), of: gate.groupCount)
     else {
       counters.migration.impossible &+= 1
       return

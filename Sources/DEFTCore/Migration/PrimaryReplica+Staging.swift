@@ -1,6 +1,7 @@
 import DEFTWire
 
-// The primary that a group moves to: entries are installed inert, here and at the secondary (R11).
+// The primary that a group moves to: entries are installed inert, here and at the secondary (R11); those of flows
+// that went on after they were copied a second time.
 //
 // Each message's entries go to the secondary as a batch of the ordinary stream, without packets: numbered, voted for, sent
 // again after a reconnection (R13) like any. So "staged" is: the vote covers the last of them. The map's word makes them
@@ -65,12 +66,12 @@ extension PrimaryReplica where Log: ~Copyable {
   private mutating func install(_ bytes: UnsafeRawPointer) {
     let entry = StateEntry(reading: bytes)
     let flow = flows.entry(entry.flowID)
-    guard entry.flowID != 0, flow.pointee.flowID == 0, gate.standing(entry.flowID) == .staged else {
+    guard gate.standing(entry.flowID) == .staged, flow.pointee.mayBecome(entry, flows.layout) else {
       counters.migration.impossible &+= 1
       return
     }
+    if flow.pointee.flowID == 0 { counters.migration.entriesStaged &+= 1 } else { counters.migration.entriesRestaged &+= 1 }
     flow.pointee.install(entry, (bytes + StateEntry.byteCount).loadUnaligned(as: Function.State.self))
-    counters.migration.entriesStaged &+= 1
   }
 
   /// A batch of the ordinary stream that has no packets. False: no room in the window or in the log now.
@@ -106,7 +107,9 @@ extension PrimaryReplica where Log: ~Copyable {
       let isComplete = move.isWhole && votedBatch >= move.batch && standing == .inSync
       // Once there is room for what was refused.
       let isAgain = move.isAgain && batchesInFlight < configuration.window
-      guard isAgain || (move.isDue && !move.isAgain) || (isComplete && !move.saidComplete) else { continue }
+      // What the secondary has voted for does not stand in the way of others any more.
+      let isTaken = move.isDue && !move.isAgain && votedBatch >= move.batch
+      guard isAgain || isTaken || (isComplete && !move.saidComplete) else { continue }
       let length = ControlMessageHeader.byteCount + MoveHeader.byteCount
       guard let message = log.reserve(length) else {
         counters.migration.logFull &+= 1
@@ -176,6 +179,13 @@ extension PrimaryReplica where Log: ~Copyable {
 }
 
 extension FlowState {
+  /// The entry may take this one's place: it is the first of its flow index, or goes on from here.
+  func mayBecome(_ entry: StateEntry, _ layout: FlowIDLayout) -> Bool {
+    guard entry.flowID != 0 else { return false }
+    if flowID == 0 || layout.isLater(entry.flowID, than: flowID) { return true }
+    return flowID == entry.flowID && entry.next.isSeriallyAtLeast(next)
+  }
+
   /// As another replica had it. Nothing pends.
   mutating func install(_ entry: StateEntry, _ state: State) {
     self = FlowState(beginning: entry.flowID, state)

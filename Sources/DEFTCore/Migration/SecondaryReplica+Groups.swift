@@ -188,13 +188,20 @@ extension SecondaryReplica {
   private mutating func install(_ bytes: UnsafeRawPointer) {
     let entry = StateEntry(reading: bytes)
     let index = flows.layout.index(entry.flowID)
-    guard entry.flowID != 0, flows[index].pointee.flowID == 0 else {
+    let flow = flows[index]
+    let before = flow.pointee
+    guard entry.flowID != 0, before.flowID == entry.flowID || before.flowID == 0
+      || flows.layout.isLater(entry.flowID, than: before.flowID)
+    else {
       counters.impossibleMessages &+= 1
       return
     }
-    flows[index].pointee.install(entry, (bytes + StateEntry.byteCount).loadUnaligned(as: State.self))
+    if before.flowID == 0 { counters.migration.entriesStaged &+= 1 } else { counters.migration.entriesRestaged &+= 1 }
+    // Copies that came early are held; that they are here in order counts, what was pending is asked for again.
+    while flow.pointee.pending != 0 { _ = pending.removeFirst(&flow.pointee.pending) }
+    flow.pointee.install(entry, (bytes + StateEntry.byteCount).loadUnaligned(as: State.self))
+    if before.flowID == entry.flowID, entry.next.isSeriallyBefore(before.next) { flow.pointee.next = before.next }
     appliedNext[index] = entry.next
-    counters.migration.entriesStaged &+= 1
   }
 
   /// Takeover: the map has not named this pair, and the new epoch keeps it from doing so.

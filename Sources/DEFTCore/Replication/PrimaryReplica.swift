@@ -182,7 +182,7 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     closes = table(closeSlots, (flowID: UInt32, position: UInt64, passed: UInt64).self)
     closeMask = UInt64(closeSlots - 1)
     self.gate = gate
-    moves = PrimaryMoves(groups: configuration.flowGroups, memory: memory)
+    moves = PrimaryMoves(groups: configuration.flowGroups, layout: flows.layout, memory: memory)
     applyPolicy()
   }
 

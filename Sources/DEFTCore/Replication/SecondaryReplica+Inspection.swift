@@ -7,6 +7,11 @@ extension SecondaryReplica {
     heldHead == heldTail && pending.count == 0 && gate.count == 0 && votedBatch == preparedBatch
   }
 
+  /// What the replica holds of each flow, by index.
+  public func forEachFlow(_ body: (FlowState<State>) -> Void) {
+    for index in 0..<flows.layout.indexCount where flows[index].pointee.flowID != 0 { body(flows[index].pointee) }
+  }
+
   /// As `PrimaryReplica.digest`, of what the state clocks said.
   public func digest() -> (digest: UInt64, flows: Int) {
     var sum: UInt64 = 0

@@ -25,6 +25,7 @@ extension ChangeDirector {
     var waiting = (0..<map.groupCount).filter { map.group($0).pair == migration.source }
     record.groups = waiting.count
     var moves: [Move] = []
+    let concerned = replicas(of: [migration.source, migration.target])
     while !waiting.isEmpty || !moves.isEmpty {
       guard !isStopped else {
         throw ChangeStepError(text: "the run ended with \(waiting.count + moves.count) groups to move")
@@ -34,8 +35,11 @@ extension ChangeDirector {
           Move(migration: GroupMigration(group: group, to: migration.target, map.group(group)), began: clock.now()))
         _ = propose(moves[moves.count - 1].migration.begin, group: group)
       }
-      learnMap(&moves)
-      askReplicas(&moves)
+      together(concerned) { [self] in
+        askReplicas(&moves)
+        // What is said makes the next thing due.
+        while learnMap(&moves) {}
+      }
       for index in moves.indices where clock.now() &- moves[index].began > UInt64(Self.patience * 1e9) {
         if case .propose(let transition) = moves[index].migration.giveUp() {
           _ = propose(transition, group: moves[index].migration.group)
@@ -48,7 +52,7 @@ extension ChangeDirector {
         waiting.insert(move.migration.group, at: 0)
       }
       moves.removeAll { $0.migration.isOver }
-      cd_sleep_us(5)
+      cd_sleep_us(Self.interval)
     }
     record.duration = clock.now() &- began
     let countsAfter = counts(migration)
@@ -74,7 +78,8 @@ extension ChangeDirector {
   // MARK: the map's word
 
   /// What the map says of each group that moves, to the replicas of both pairs and then to the switches.
-  private func learnMap(_ moves: inout [Move]) {
+  /// False: there was nothing new.
+  private func learnMap(_ moves: inout [Move]) -> Bool {
     var told: [Int] = []
     var changed: [Int] = []
     for index in moves.indices {
@@ -86,7 +91,7 @@ extension ChangeDirector {
       case .nothing, .propose, .watchDrain: break
       }
     }
-    guard !told.isEmpty else { return }
+    guard !told.isEmpty else { return false }
     let news = told.map { (group: moves[$0].migration.group, assignment: map.group(moves[$0].migration.group)) }
     let (source, target) = (moves[told[0]].migration.source, moves[told[0]].migration.target)
     for (pair, host) in replicas(of: [source, target]) {
@@ -98,7 +103,7 @@ extension ChangeDirector {
         }
       }
     }
-    guard !changed.isEmpty else { return }
+    guard !changed.isEmpty else { return true }
     let groups = changed.map { moves[$0].migration.group }
     onStampers { [self] in
       for stamper in pipeline.stampers {
@@ -114,6 +119,7 @@ extension ChangeDirector {
       for index in changed { moves[index].marks.append((host, mark, false)) }
     }
     for index in changed { _ = moves[index].migration.ruleChanged() }
+    return true
   }
 
   private func replicas(of pairs: [Int]) -> [(pair: Int, host: Int)] {

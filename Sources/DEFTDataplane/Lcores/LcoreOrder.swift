@@ -13,6 +13,7 @@ struct LcoreOrder: @unchecked Sendable {
   }
   /// 0, or the address of a `Call`. Cleared by the lcore when it is done.
   @usableFromInline let word: UnsafeMutablePointer<Atomic<UInt>>
+  private static var spins: Int { 512 }
 
   init() {
     let memory = UnsafeMutableRawPointer.allocate(byteCount: 128, alignment: 128)
@@ -42,7 +43,12 @@ struct LcoreOrder: @unchecked Sendable {
       to: Call(
         function: { Unmanaged<Body>.fromOpaque($0).takeUnretainedValue().body() }, argument: box.toOpaque()))
     word.pointee.store(UInt(bitPattern: call), ordering: .releasing)
-    while word.pointee.load(ordering: .acquiring) != 0 { cd_sleep_us(5) }
+    // A round of the lcore is shorter than going to sleep and being woken, which control threads on this CPU would pay for.
+    var looks = 0
+    while word.pointee.load(ordering: .acquiring) != 0 {
+      looks += 1
+      if looks < Self.spins { cd_pause() } else { cd_sleep_us(20) }
+    }
     call.deallocate()
     box.release()
   }

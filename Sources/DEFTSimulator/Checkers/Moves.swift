@@ -8,6 +8,7 @@ extension Simulation {
     let header = ControlMessageHeader(reading: message.baseAddress!)
     require(header.defect() == nil && Int(header.length) <= message.count, .messages) { "a malformed message \(header)" }
     guard header.kind == ControlMessageHeader.Kind.move.rawValue else { return }
+    guard !isCopy(message) else { return }
     forEachMoved(message) { entry, state in
       checkMoved(entry, state)
       guard let flow = flow(entry.flowID) else { return }
@@ -17,10 +18,37 @@ extension Simulation {
     }
   }
 
+  /// Sent while the group is still processed: it may say what nobody else has yet, and what its primary has declared lost, and is
+  /// only to be right where it is not sent again (`checkStaged`).
+  private func isCopy(_ message: UnsafeRawBufferPointer) -> Bool {
+    let move = MoveHeader(reading: message.baseAddress! + ControlMessageHeader.byteCount)
+    return Int(move.from) < indexCount(ofGroup: Int(move.group))
+  }
+  private func indexCount(ofGroup group: Int) -> Int { (layout.indexCount - group + map.groupCount - 1) / map.groupCount }
+
+  /// The map gives the group away: both replicas of the new owner have what the frozen group came to.
+  func checkStaged(_ group: Int, from source: Int, to target: Int) {
+    guard let former = primary(source), former.epoch == map[source].epoch, let owner = primary(target) else { return }
+    var flows: [UInt32: FlowState<SimulatedFunction.State>] = [:]
+    owner.replica.forEachFlow { flows[$0.flowID] = $0 }
+    var copies: [UInt32: FlowState<SimulatedFunction.State>] = [:]
+    secondary(target)?.replica.forEachFlow { copies[$0.flowID] = $0 }
+    former.replica.forEachFlow { flow in
+      guard self.group(flow.flowID) == group else { return }
+      let isHere = flows[flow.flowID].map { $0.isAsFar(as: flow) } ?? false
+      let isCopied = secondary(target) == nil || (copies[flow.flowID].map { $0.isAsFar(as: flow) } ?? false)
+      require(isHere && isCopied, .movedState) {
+        "flow \(flow.flowID) is at \(flow.next) where it comes from, and not where it goes to"
+          + (isHere ? " at the secondary" : "")
+      }
+    }
+  }
+
   /// Entries of a group are installed at a replica.
   func noteStaged(_ message: UnsafeRawBufferPointer, _ mark: Int) {
+    let isCopy = isCopy(message)
     forEachMoved(message) { entry, state in
-      checkMoved(entry, state)
+      if !isCopy { checkMoved(entry, state) }
       flow(entry.flowID)?.holdAll(below: entry.next, mark)
     }
   }
@@ -64,5 +92,12 @@ extension Simulation {
   func checkDrained(_ flow: FlowHistory, _ counter: UInt32, _ actor: PrimaryActor) {
     guard case .inheriting = map.group(group(flow.flowID)).phase else { return }
     fail(.lostTruly, "\(actor.name) declares (\(flow.flowID), \(counter)) lost before its former owners have drained")
+  }
+}
+
+extension FlowState<SimulatedFunction.State> {
+  /// The NF has come to the same, and no packet fewer was taken.
+  fileprivate func isAsFar(as other: Self) -> Bool {
+    next >= other.next && state == other.state && lastPassed == other.lastPassed && isClosed == other.isClosed
   }
 }

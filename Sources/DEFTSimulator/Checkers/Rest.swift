@@ -76,6 +76,7 @@ extension Simulation {
     occurrences.note(.kept, counters.kept)
     occurrences.note(.thawed, counters.thawed)
     occurrences.note(.staged, counters.entriesStaged)
+    occurrences.note(.restaged, counters.entriesRestaged)
     occurrences.note(.staleMove, counters.stale)
     occurrences.note(.lossDelayed, counters.lossesDelayed)
   }

@@ -62,7 +62,7 @@ extension Simulation {
   private func note(_ phase: GroupMigration.Phase, _ before: GroupMigration.Phase) {
     guard phase != before else { return }
     switch phase {
-    case .freezing: occurrences.note(.moveBegun)
+    case .copying: occurrences.note(.moveBegun)
     case .undone: occurrences.note(.moveUndone)
     case .committed: occurrences.note(.moveCommitted)
     case .done: occurrences.note(.moveDone)
@@ -111,7 +111,11 @@ extension Simulation {
     for group in 0..<map.groupCount where map.group(group) != before.group(group) {
       let assignment = map.group(group)
       trace("map: group \(group) is pair \(assignment.pair)'s, \(assignment.phase), version \(assignment.version)")
-      if assignment.pair != before.group(group).pair { checkOwner(group) }
+      let former = before.group(group).pair
+      if assignment.pair != former {
+        checkStaged(group, from: former, to: assignment.pair)
+        checkOwner(group)
+      }
       publish(.group(group, assignment))
     }
   }

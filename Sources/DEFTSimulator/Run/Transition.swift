@@ -17,7 +17,7 @@ public enum Transition: Int, CaseIterable, Sendable {
     unprotected, steppedDown
   case retransmitted, staleEpoch, slotAskedFor
   case moveBegun, moveCommitted, moveUndone, moveDone, moveRefused
-  case kept, thawed, forwarded, staged, staleMove, lossDelayed
+  case kept, thawed, forwarded, staged, restaged, staleMove, lossDelayed
   case noCredit, poolEmpty, noSlot
   case egressTold, egressToldBySuccessor, toldAgain, ambiguousResent, ambiguousLost, staleAcknowledgement
   case unitReplaced, staleIncarnation, orphanClosed, orphanMarkerAgain, orphanForgotten, packetsOfOrphanLost
