@@ -20,9 +20,15 @@ extension Simulation {
   private var progressSum: UInt64 {
     var sum = UInt64(stamped + transmitted) &+ UInt64(stampers.reduce(0) { $0 + $1.remaining + $1.occupied })
     sum &+= repaired
+    // Markers that were sent again have been answered, and wait in the inputs, as many as these have room for: nobody wants
+    // them, but each has to be taken, and in turns that are cut short that may take longer than `patience`. Nothing comes to
+    // them for ever once nothing is left to stamp, and none before that counts, or doubles that go round would.
+    let isAllStamped = stampers.allSatisfy { $0.remaining == 0 && $0.occupied == 0 }
     for pair in 0..<options.pairs {
       sum &+= UInt64(map[pair].epoch)
+      if isAllStamped, let secondary = secondary(pair) { sum &+= secondary.taken }
       guard let primary = primary(pair) else { continue }
+      if isAllStamped { sum &+= primary.taken }
       sum &+= primary.replica.counters.stateClocksApplied &+ primary.replica.counters.batchesVoted
       // A sweep has an end, and says nothing to anybody before that where there are no flows: flow by flow, in turns that are
       // cut short, it may take longer than `patience`.
