@@ -34,6 +34,7 @@ extension Simulation {
     switch transition {
     case .syncFinished: countEarlyVotes(pair)
     case .secondaryFailed: bindDeclared(pair)
+    case .secondaryAdded: named[pair] += 1
     default: break
     }
     publish(.pair(pair, map[pair]))
@@ -92,7 +93,7 @@ extension Simulation {
   func repairMap(_ pair: Int) {
     guard map[pair].standing == .none else { return }
     let free = nodes.filter { $0.isAlive && $0.id != map[pair].primary && !suspected.contains($0.id) }
-    if !free.isEmpty, nodes[Int(map[pair].primary.rawValue)].isAlive, marks[pair] < replicasPerPair - 1 {
+    if !free.isEmpty, nodes[Int(map[pair].primary.rawValue)].isAlive, named[pair] < replicasPerPair - 1 {
       propose(.secondaryAdded(free[random.below(free.count)].id), pair)
     } else {
       lookForSecondary(pair)

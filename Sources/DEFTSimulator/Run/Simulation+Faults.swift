@@ -66,7 +66,7 @@ extension Simulation {
       if assignment.primary == node || assignment.secondary == node {
         let isNeeded = assignment.standing != .inSync && assignment.primary == node
         guard !isNeeded, Int(assignment.epoch) < FlowHistory.replicas,
-          marks[pair] < replicasPerPair - 2 || options.moveInterval == 0
+          named[pair] < replicasPerPair - 2 || options.moveInterval == 0
         else { return false }
       }
       guard others.allSatisfy({ nodes[Int($0.rawValue)].isAlive && !suspected.contains($0) }) else { return false }

@@ -51,8 +51,11 @@ public final class Simulation {
   var moveMessages: [MoveMessage] = []
   /// Nodes that the failure detector is about to report.
   var suspected: Set<NodeID> = []
-  /// Replicas that each pair has had.
+  /// Replicas that each pair has had; and that the map has named for it, of which some may not have learnt so. Of those a pair
+  /// can have a bounded number (`replicasPerPair`): counted when they begin, so many could be under way that none is left
+  /// for a pair that has lost its secondary, which then waits for ever.
   var marks: [Int]
+  var named: [Int]
   /// By pair.
   var primaryPaths: [PacketPath] = []
   var secondaryPaths: [PacketPath] = []
@@ -97,6 +100,7 @@ public final class Simulation {
     otherBuffer = burst()
     resolvedBy = [[UInt32]](repeating: [UInt32](repeating: 1, count: options.pairs), count: options.units)
     marks = [Int](repeating: 0, count: options.pairs)
+    named = [Int](repeating: 2, count: options.pairs)
     var random = random
     func place() -> (Int, Int) {
       if isDirected { return (0, 1) }
