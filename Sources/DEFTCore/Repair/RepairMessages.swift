@@ -20,10 +20,28 @@ struct RepairMessages {
   func send<Log: MessageLog & ~Copyable>(
     _ kind: ControlMessageHeader.Kind, _ ranges: borrowing RangeList, into log: inout Log
   ) -> Bool {
-    let length = ControlMessageHeader.byteCount + ranges.count * PacketRange.byteCount
+    send(kind, ranges, count: ranges.count, into: &log)
+  }
+
+  /// As many of the first ranges as there is room for, halved until they fit. False: not even for one.
+  func sendFirst<Log: MessageLog & ~Copyable>(
+    _ kind: ControlMessageHeader.Kind, _ ranges: borrowing RangeList, into log: inout Log
+  ) -> Bool {
+    var count = ranges.count
+    while count > 0 {
+      if send(kind, ranges, count: count, into: &log) { return true }
+      count /= 2
+    }
+    return false
+  }
+
+  private func send<Log: MessageLog & ~Copyable>(
+    _ kind: ControlMessageHeader.Kind, _ ranges: borrowing RangeList, count: Int, into log: inout Log
+  ) -> Bool {
+    let length = ControlMessageHeader.byteCount + count * PacketRange.byteCount
     guard let message = log.reserve(length) else { return false }
-    write(kind, count: ranges.count, length: length, to: message)
-    for index in 0..<ranges.count {
+    write(kind, count: count, length: length, to: message)
+    for index in 0..<count {
       ranges[index].write(to: message + ControlMessageHeader.byteCount + index * PacketRange.byteCount)
     }
     log.publish(through: log.append(length))

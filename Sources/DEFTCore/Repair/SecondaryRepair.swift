@@ -18,7 +18,9 @@ struct SecondaryRepair: ~Copyable {
   /// The log had no room for all of it.
   var retry = false
   var deniesFirst = false
+  /// What the last scan found and the primary was not yet asked for, that which the oldest vote waits for first.
   var asking: RangeList
+  var mustAsk: Bool { asking.count > 0 }
   var denied: RangeList
   let repaired: UnsafeMutablePointer<Packet>
   var repairedCount = 0

@@ -32,18 +32,24 @@ extension SecondaryReplica {
     outcome.unwanted = holdRepaired(unwanted)
     let isRetry = repair.retry
     repair.retry = false
-    if repair.wanted.count > 0 || isRetry {
+    if ask(now: now, into: &log) { outcome.hasMail = true }
+    if configuration.gapTimeout > 0, now >= repair.nextScan, !repair.mustAsk {
+      scanWaiting(now: now, inputIsDry: inputIsDry)
+      if ask(now: now, into: &log) { outcome.hasMail = true }
+    }
+    if repair.mustAsk {
+      repair.retry = true
+    } else if repair.wanted.count > 0 || isRetry {
       // What the log has no room for is forgotten, and asked for again: each kind of answer goes first every other time.
       repair.deniesFirst.toggle()
       let isDenied = repair.deniesFirst && denyUnheld(inputIsDry: inputIsDry, into: &log)
       let isSent = sendWanted(into: &log)
       let isDeniedNow = !repair.deniesFirst && denyUnheld(inputIsDry: inputIsDry, into: &log)
-      outcome.hasMail = isDenied || isSent || isDeniedNow
+      outcome.hasMail = outcome.hasMail || isDenied || isSent || isDeniedNow
     }
     if configuration.gapTimeout > 0, now >= repair.nextScan {
       repair.nextScan = now + configuration.scanInterval
-      if scanWaiting(now: now, inputIsDry: inputIsDry, into: &log) { outcome.hasMail = true }
-      if scanHeld(now: now, into: &log) { outcome.hasMail = true }
+      if !repair.mustAsk, scanHeld(now: now, into: &log) { outcome.hasMail = true }
     }
     let isWaiting = repair.repairedCount > 0 || (repair.wanted.count > 0 && configuration.gapTimeout == 0)
     repair.next = isWaiting ? 0 : configuration.gapTimeout > 0 ? repair.nextScan : .max
@@ -196,10 +202,8 @@ extension SecondaryReplica {
   /// Waiting entries looked at in one scan, and copies.
   private static var scanLimit: UInt64 { 4096 }
 
-  /// Asks for what prepares have waited for too long.
-  private mutating func scanWaiting<Out: MessageLog & ~Copyable>(
-    now: UInt64, inputIsDry: Bool, into log: inout Out
-  ) -> Bool {
+  /// Looks for what prepares have waited for too long.
+  private mutating func scanWaiting(now: UInt64, inputIsDry: Bool) {
     repair.gaps.beginScan()
     repair.asking.removeAll()
     var position = waitingHead
@@ -208,11 +212,18 @@ extension SecondaryReplica {
       position &+= 1
       if !holds(entry) { look(at: entry, now: now, inputIsDry: inputIsDry) }
     }
-    guard repair.asking.count > 0 else { return false }
-    guard configuration.messages(repair.pacing.question + 1).send(.want, repair.asking, into: &log) else {
+  }
+
+  /// Asks for what the last scan has found. A question that finds no room goes as soon as there is some, and nothing else
+  /// before it: a vote waits for it, and what the primary asks for finds no place there before the vote. Behind the answers
+  /// it would wait for ever.
+  private mutating func ask<Out: MessageLog & ~Copyable>(now: UInt64, into log: inout Out) -> Bool {
+    guard repair.mustAsk else { return false }
+    guard configuration.messages(repair.pacing.question + 1).sendFirst(.want, repair.asking, into: &log) else {
       counters.repair.logFull &+= 1
       return false
     }
+    repair.asking.removeAll()
     repair.pacing.noteAsked(now: now)
     return true
   }
