@@ -16,6 +16,11 @@ extension Simulation {
     return cutFlows.contains(flowID) && assignment.primary != actor.node.id && assignment.secondary != actor.node.id
   }
 
+  /// A unit that was replaced, and does not know it, goes on stamping. Once its successor knows what became of its flows, all
+  /// replicas that the map names are shut to it: such a packet never was, too. But a replica that was dismissed, and knows of
+  /// neither change, may take it.
+  func noteUncounted(_ flowID: UInt32) { cutFlows.insert(flowID) }
+
   private func marks(_ pair: Int) -> [Int] { [primary(pair)?.mark, secondary(pair)?.mark].compactMap { $0 } }
 
   /// The successor of a unit has resolved a pair's slots: flows that nobody knows are gone.

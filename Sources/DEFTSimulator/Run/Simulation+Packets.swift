@@ -52,6 +52,8 @@ extension Simulation {
     if counts(metadata.flowID, incarnation) {
       note(metadata, frame, self.pair(metadata.flowID))
       stamped += 1
+    } else {
+      noteUncounted(metadata.flowID)
     }
     sendAgain(metadata, frame, rule, pair, incarnation: incarnation)
   }
