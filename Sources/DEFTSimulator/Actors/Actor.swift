@@ -32,6 +32,8 @@ protocol ReplicaActor: Actor {
   var mark: Int { get }
   /// What gap repair has brought and the replica has not looked at.
   var repaired: Fifo<Packet> { get set }
+  /// Calls `body` with every packet of the flow's unit that waits in the replica, be it to be processed or to be covered.
+  func forEachWaiting(of flowID: UInt32, _ body: (_ flowID: UInt32, _ counter: UInt32) -> Void)
   /// Its node has failed.
   func die()
   /// The map has no part for it any more: it does nothing more and gives back what it holds.

@@ -5,6 +5,10 @@ import DEFTWire
 extension PrimaryActor {
   var hasMoreToForward: Bool { replica.forwardableCount > 0 }
 
+  func forEachWaiting(of flowID: UInt32, _ body: (_ flowID: UInt32, _ counter: UInt32) -> Void) {
+    replica.reportWaiting(unit: simulation.layout.unit(flowID)) { body($0.flowID, $0.end &- 1) }
+  }
+
   /// What was kept and is to be processed here comes before the input.
   func thaw() -> Int {
     guard replica.isMigrating else { return 0 }
@@ -14,11 +18,7 @@ extension PrimaryActor {
     for _ in 0..<simulation.options.burst * 2 {
       let noRoom = replica.counters.migration.noRoom
       guard replica.thaw(unwanted: unwanted, capacity: 1, now: simulation.now) == 1 else { break }
-      if replica.counters.migration.noRoom != noRoom {
-        simulation.trace("\(name): has no room for \(simulation.text(unwanted[0])), which was kept")
-        simulation.noteLostCopy(unwanted[0])
-        simulation.flow(unwanted[0].pointee.flowID)?.noLongerHolds(unwanted[0].pointee.counter, mark)
-      }
+      if replica.counters.migration.noRoom != noRoom { hasLost(unwanted[0]) }
       abandon(unwanted[0])
     }
     return before - replica.keptCount
@@ -96,12 +96,20 @@ extension PrimaryActor {
 extension SecondaryActor {
   var hasMoreToForward: Bool { replica.forwardableCount > 0 }
 
+  func forEachWaiting(of flowID: UInt32, _ body: (_ flowID: UInt32, _ counter: UInt32) -> Void) {
+    replica.reportWaiting(unit: simulation.layout.unit(flowID)) { body($0.flowID, $0.end &- 1) }
+  }
+
   func thaw() -> Int {
     guard replica.isMigrating else { return 0 }
     let unwanted = simulation.otherBuffer.baseAddress!
     let before = replica.keptCount
-    let count = replica.thaw(unwanted: unwanted, capacity: simulation.options.burst * 2)
-    for i in 0..<count { abandon(unwanted[i]) }
+    for _ in 0..<simulation.options.burst * 2 {
+      let pendingFull = replica.counters.pendingFull
+      guard replica.thaw(unwanted: unwanted, capacity: 1) == 1 else { break }
+      if replica.counters.pendingFull != pendingFull { hasLost(unwanted[0]) }
+      abandon(unwanted[0])
+    }
     return before - replica.keptCount
   }
 

@@ -169,7 +169,7 @@ extension Simulation {
     let pair = actor.node.groups[group].pair
     let owner = actor.node.pairs[pair]
     trace("\(actor.name): forwards \(text(packet)) to pair \(pair)")
-    flow(packet.pointee.flowID)?.giveAway(packet.pointee.counter, actor.mark)
+    if !actor.keepsAnother(packet) { flow(packet.pointee.flowID)?.giveAway(packet.pointee.counter, actor.mark) }
     let holder = actor.node.holder
     let isShared = options.sharesPackets && owner.secondary != nil
     packets.add(packet, holder, (isShared ? 3 : 2) - actor.referencesPerPacket)
