@@ -185,6 +185,8 @@ extension PrimaryReplica where Log: ~Copyable {
     }
     guard answer.end >= moves.outgoing[place].acknowledged else { return }
     moves.outgoing[place].acknowledged = answer.end
+    // It may have been about to be sent again.
+    moves.outgoing[place].sent = max(moves.outgoing[place].sent, answer.end)
     if header.flags & ControlMessageHeader.moveAgain != 0 {
       moves.outgoing[place].sent = answer.end
       moves.outgoing[place].isAgain = true

@@ -190,8 +190,9 @@ extension SecondaryReplica {
     let index = flows.layout.index(entry.flowID)
     let flow = flows[index]
     let before = flow.pointee
-    guard entry.flowID != 0, before.flowID == entry.flowID || before.flowID == 0
-      || flows.layout.isLater(entry.flowID, than: before.flowID)
+    guard entry.flowID != 0,
+      before.flowID == entry.flowID || before.flowID == 0
+        || flows.layout.isLater(entry.flowID, than: before.flowID)
     else {
       counters.impossibleMessages &+= 1
       return
