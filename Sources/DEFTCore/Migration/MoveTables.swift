@@ -5,18 +5,20 @@ import DEFTWire
 /// | phase | on | to |
 /// |---|---|---|
 /// | copying | the other pair has all entries once, and there is room for the packets that wait in pendingLists | draining: the group freezes |
-/// | draining | a state clock that covers all that was processed is applied at the secondary | sending |
-/// | sending | the other pair has, at both replicas, all entries as they are now | complete |
+/// | draining | a state clock that covers all that was processed is applied at the secondary | drained |
+/// | drained | the other pair has, at both replicas, all entries as they are now | (complete) |
 /// | any | the map: moved, or undone; the pair's epoch changed | (none) |
 ///
-/// While it copies, the group is processed as ever, so that its packets wait only for what has changed meanwhile. What is copied
-/// may say what neither the secondary nor egress has yet: it is inert, and is sent again if the flow has gone on.
+/// While it copies, the group is processed as ever, so that its packets wait only for what has changed meanwhile, which is sent
+/// while it drains. What is sent may say what neither the secondary nor egress has yet: it is inert before the map says so.
 ///
-/// Prohibited: complete with an entry that the group has left behind; an entry sent for good before the group is drained (the
-/// secondary, and egress, might not have what it says).
+/// Prohibited: complete before the group is drained (the secondary, and egress, might not have what the entries say), or with
+/// an entry that the group has left behind.
 struct OutgoingMove: BitwiseCopyable {
-  enum Phase { case copying, draining, sending, complete }
+  enum Phase { case copying, draining, drained }
   var phase = Phase.copying
+  /// The target has all entries as they are in the frozen group, at both replicas.
+  var isThere = false
   var group: Int
   var version: UInt32
   var target: Int

@@ -14,7 +14,7 @@ public enum MoveStatus: Sendable, Equatable {
 }
 
 // The state of a group moves from primary to primary, by 2PC (R11; paper, V). All of it is copied while packets flow; what has
-// changed since is sent again when the group is frozen and drained, so that its packets wait for little.
+// changed since is sent again when the group is frozen, while it drains, so that its packets wait for little.
 //
 // ```
 //  A                              B                          B'
@@ -22,9 +22,10 @@ public enum MoveStatus: Sendable, Equatable {
 //                                 stage, a batch ──────────► installs, inert
 //                                 ◄────────────────── vote
 //  ◄──────────────── moved(end)
-//  … all: freeze, drain
+//  … all: freeze; begin to drain
 //  move(from ..< end) ──────────► again, of what has changed
 //  ◄──────── moved(end, complete)
+//  … drained: complete
 // ```
 //
 // Messages say from where to where they go; B takes only what follows on what it has, and says where it is. So repeated
@@ -35,8 +36,7 @@ extension PrimaryReplica where Log: ~Copyable {
     switch moves.outgoing[place].phase {
     case .copying: return .copying
     case .draining: return .draining
-    case .sending: return .sending
-    case .complete: return .complete
+    case .drained: return moves.outgoing[place].isThere ? .complete : .sending
     }
   }
 
@@ -55,13 +55,13 @@ extension PrimaryReplica where Log: ~Copyable {
       if move.phase == .copying, move.acknowledged == roundLength(move.group) {
         freeze(place)
       } else if move.phase == .draining, isDrained(move) {
-        moves.outgoing[place].phase = .sending
+        moves.outgoing[place].phase = .drained
         noteMoves()
       }
     }
     // Those whose packets wait come first.
     for place in 0..<moves.outgoing.count
-    where moves.outgoing[place].target == target && moves.outgoing[place].phase == .sending {
+    where moves.outgoing[place].target == target && moves.outgoing[place].phase != .copying && !moves.outgoing[place].isThere {
       if send(place, now: now, into: &log) { return true }
     }
     var copying = 0
@@ -178,7 +178,7 @@ extension PrimaryReplica where Log: ~Copyable {
   private mutating func learnMoved(_ header: ControlMessageHeader, _ answer: MoveHeader) {
     guard
       let place = moves.outgoing.firstIndex(where: { $0.group == answer.group && $0.version == answer.version }),
-      moves.outgoing[place].phase != .draining
+      !moves.outgoing[place].isThere
     else {
       counters.migration.stale &+= 1
       return
@@ -191,6 +191,6 @@ extension PrimaryReplica where Log: ~Copyable {
       moves.outgoing[place].sent = answer.end
       moves.outgoing[place].isAgain = true
     }
-    if header.flags & ControlMessageHeader.moveComplete != 0 { moves.outgoing[place].phase = .complete }
+    if header.flags & ControlMessageHeader.moveComplete != 0 { moves.outgoing[place].isThere = true }
   }
 }

@@ -7,26 +7,10 @@ extension Simulation {
   func checkMove(_ message: UnsafeRawBufferPointer) {
     let header = ControlMessageHeader(reading: message.baseAddress!)
     require(header.defect() == nil && Int(header.length) <= message.count, .messages) { "a malformed message \(header)" }
-    guard header.kind == ControlMessageHeader.Kind.move.rawValue else { return }
-    guard !isCopy(message) else { return }
-    forEachMoved(message) { entry, state in
-      checkMoved(entry, state)
-      guard let flow = flow(entry.flowID) else { return }
-      require(flow.appliedNext >= entry.next && flow.out >= entry.lastPassed, .movedState) {
-        "flow \(entry.flowID) moves at \(entry.next), and \(flow.appliedNext) is applied, \(flow.out) is out"
-      }
-    }
   }
 
-  /// Sent while the group is still processed: it may say what nobody else has yet, and what its primary has declared lost, and is
-  /// only to be right where it is not sent again (`checkStaged`).
-  private func isCopy(_ message: UnsafeRawBufferPointer) -> Bool {
-    let move = MoveHeader(reading: message.baseAddress! + ControlMessageHeader.byteCount)
-    return Int(move.from) < indexCount(ofGroup: Int(move.group))
-  }
-  private func indexCount(ofGroup group: Int) -> Int { (layout.indexCount - group + map.groupCount - 1) / map.groupCount }
-
-  /// The map gives the group away: both replicas of the new owner have what the frozen group came to.
+  /// The map gives the group away: what it came to is settled, and both replicas of the new owner have it. (What was sent before
+  /// may say anything: it is inert.)
   func checkStaged(_ group: Int, from source: Int, to target: Int) {
     guard let former = primary(source), former.epoch == map[source].epoch, let owner = primary(target) else { return }
     var flows: [UInt32: FlowState<SimulatedFunction.State>] = [:]
@@ -35,6 +19,7 @@ extension Simulation {
     secondary(target)?.replica.forEachFlow { copies[$0.flowID] = $0 }
     former.replica.forEachFlow { flow in
       guard self.group(flow.flowID) == group else { return }
+      checkSettled(flow)
       let isHere = flows[flow.flowID].map { $0.isAsFar(as: flow) } ?? false
       let isCopied = secondary(target) == nil || (copies[flow.flowID].map { $0.isAsFar(as: flow) } ?? false)
       require(isHere && isCopied, .movedState) {
@@ -44,32 +29,29 @@ extension Simulation {
     }
   }
 
-  /// Entries of a group are installed at a replica.
-  func noteStaged(_ message: UnsafeRawBufferPointer, _ mark: Int) {
-    let isCopy = isCopy(message)
-    forEachMoved(message) { entry, state in
-      if !isCopy { checkMoved(entry, state) }
-      flow(entry.flowID)?.holdAll(below: entry.next, mark)
-    }
-  }
-
-  private func checkMoved(_ entry: StateEntry, _ bytes: UnsafeRawPointer) {
-    guard let point = flow(entry.flowID)?.point(before: entry.next, options.function) else {
+  private func checkSettled(_ entry: FlowState<SimulatedFunction.State>) {
+    guard let flow = flow(entry.flowID), let point = flow.point(before: entry.next, options.function) else {
       return fail(.movedState, "flow \(entry.flowID) moves at \(entry.next), which was never stamped")
     }
-    let state = bytes.loadUnaligned(as: SimulatedFunction.State.self)
     let isRight =
-      point.state == state && point.lastPassed == entry.lastPassed && point.time == entry.time
-      && point.isClosed == (entry.isClosed == 1)
-    require(isRight, .movedState) { "flow \(entry.flowID) moves with \(entry) \(state), which should be \(point)" }
+      point.state == entry.state && point.lastPassed == entry.lastPassed && point.time == entry.time
+      && point.isClosed == entry.isClosed
+    require(isRight, .movedState) { "flow \(entry.flowID) moves with \(entry), which should be \(point)" }
+    require(flow.appliedNext >= entry.next && flow.out >= entry.lastPassed, .movedState) {
+      "flow \(entry.flowID) moves at \(entry.next), and \(flow.appliedNext) is applied, \(flow.out) is out"
+    }
   }
 
-  private func forEachMoved(_ message: UnsafeRawBufferPointer, _ body: (StateEntry, UnsafeRawPointer) -> Void) {
+  /// Entries of a group are installed at a replica.
+  func noteStaged(_ message: UnsafeRawBufferPointer, _ mark: Int) {
+    forEachMoved(message) { entry in flow(entry.flowID)?.holdAll(below: entry.next, mark) }
+  }
+
+  private func forEachMoved(_ message: UnsafeRawBufferPointer, _ body: (StateEntry) -> Void) {
     let header = ControlMessageHeader(reading: message.baseAddress!)
     let entries = message.baseAddress! + ControlMessageHeader.byteCount + MoveHeader.byteCount
     for i in 0..<Int(header.count) {
-      let place = entries + i * Int(header.detail)
-      body(StateEntry(reading: place), place + StateEntry.byteCount)
+      body(StateEntry(reading: entries + i * Int(header.detail)))
     }
   }
 
