@@ -105,6 +105,7 @@ let package = Package(
     .testTarget(name: "CoreTests", dependencies: ["DEFTCore", "DEFTWire"], swiftSettings: swiftSettings),
     .testTarget(
       name: "SimulatorTests", dependencies: ["DEFTSimulator"], exclude: ["Scenarios"], swiftSettings: swiftSettings),
+    .testTarget(name: "DataplaneTests", dependencies: ["DEFTDataplane"], swiftSettings: swiftSettings),
     .testTarget(name: "CaptureTests", dependencies: ["DEFTCapture"], swiftSettings: swiftSettings),
     .testTarget(
       name: "NetworkFunctionsTests", dependencies: ["NetworkFunctions", "DEFTWire", "DEFTCore", "TestSupport"],

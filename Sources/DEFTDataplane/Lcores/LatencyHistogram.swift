@@ -18,7 +18,7 @@ public struct LatencyHistogram: ~Copyable {
 
   @inline(__always)
   static func index(_ value: UInt64) -> Int {
-    let octave = max(0, 58 - value.leadingZeroBitCount)
+    let octave = max(0, 57 - value.leadingZeroBitCount)
     let index = octave * stepsPerOctave + Int(truncatingIfNeeded: value >> UInt64(octave))
     return min(index, octaves * stepsPerOctave - 1)
   }
