@@ -6,6 +6,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,6 +120,7 @@ void cd_sleep_us(unsigned microseconds) {
   nanosleep(&time, NULL);
 }
 
+void cd_thread_give_way(void) { setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 19); }
 void cd_thread_sleep_exactly(void) { prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL); }
 int cd_thread_set_cpus(const int *cpus, unsigned count) {
   cpu_set_t set;

@@ -44,6 +44,8 @@ void cd_lcore_yield(void);
 void cd_sleep_us(unsigned microseconds);
 // From now on the calling thread's sleeps end when they should, not up to 50 µs later.
 void cd_thread_sleep_exactly(void);
+// From now on other threads of its CPU come first.
+void cd_thread_give_way(void);
 // Lets the calling (non-EAL) thread run on every CPU in `cpus`; 0 or -errno.
 int cd_thread_set_cpus(const int *cpus, unsigned count);
 // CPUs the process was started with (sched_getaffinity at the first call).

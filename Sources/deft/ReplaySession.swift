@@ -83,7 +83,7 @@ struct ReplaySession<Function: NetworkFunction> {
     let watch = RunWatch(
       pipeline: pipeline, duration: options.duration.map { Double($0.nanoseconds) / 1e9 },
       table: options.quiet ? nil : LiveTable(cyclesPerSecond: LcoreClock().cyclesPerSecond))
-    let outcome = try watch.run(pinningWatcher: { environment.pinControlThread() })
+    let outcome = try watch.run(pinningWatcher: { environment.pinWatchingThread() })
 
     let report = pipeline.finalReport(drained: outcome.drained)
     let summary = ReplaySummary(

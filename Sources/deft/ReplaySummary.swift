@@ -109,6 +109,7 @@ struct ReplaySummary: Codable {
     var unprotectedMicroseconds: Double
     /// µs, stamp to release, meanwhile.
     var longestLatencyMicroseconds: Double
+    var longestSyncLatencyMicroseconds: Double
   }
   struct Migration: Codable {
     var source: Int
@@ -218,7 +219,8 @@ struct ReplaySummary: Codable {
         epoch: record.epoch, copies: record.copies,
         takeoverMicroseconds: record.failure.victim == .primary ? Double(record.takeover) / 1000 : nil,
         unprotectedMicroseconds: Double(record.unprotected) / 1000,
-        longestLatencyMicroseconds: Double(record.longestLatency) / 1000)
+        longestLatencyMicroseconds: Double(record.longestLatency) / 1000,
+        longestSyncLatencyMicroseconds: Double(record.longestSyncLatency) / 1000)
     }
     migrations = report.migrations.map { record in
       Migration(
@@ -302,7 +304,9 @@ struct ReplaySummary: Codable {
           + (failure.takeoverMicroseconds.map {
             String(format: "%d copies taken over in %.0f µs, ", failure.copies, $0)
           } ?? "")
-          + String(format: "two replicas again after %.0f µs", failure.unprotectedMicroseconds))
+          + String(
+            format: "two replicas again after %.0f µs, longest latency %.0f µs, %.0f µs while the new one synchronised",
+            failure.unprotectedMicroseconds, failure.longestLatencyMicroseconds, failure.longestSyncLatencyMicroseconds))
     }
     for migration in migrations {
       line(

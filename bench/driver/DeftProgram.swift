@@ -17,6 +17,7 @@ struct ReplayReport: Decodable {
     var takeoverMicroseconds: Double?
     var unprotectedMicroseconds: Double
     var longestLatencyMicroseconds: Double
+    var longestSyncLatencyMicroseconds: Double
   }
   struct Migration: Decodable {
     var flows: UInt64

@@ -29,7 +29,8 @@ extension ChangeDirector {
     }
     links.cut(pair: pair)
     gate.open(until: next)
-    cd_sleep_us(UInt32(pipeline.configuration.detection / 1000))
+    let passed = clock.now() &- crashed
+    if passed < pipeline.configuration.detection { cd_sleep_us(UInt32((pipeline.configuration.detection - passed) / 1000)) }
 
     // The map decides; then the rule, the dead replica's buffers, and the survivor.
     let before = map[pair].epoch
@@ -55,7 +56,7 @@ extension ChangeDirector {
       let primary = pipeline.seats[pair][survivor].pointee.primary!
       onLcore(pair: pair, host: survivor) { primary.pointee.replica.secondaryFailed(epoch: epoch) }
     }
-    try bringUpSecondary(pair: pair, arena: arenas.secondary)
+    try bringUpSecondary(pair: pair, arena: arenas.secondary, record: &record)
     reroute(pair)
     record.epoch = map[pair].epoch
     record.unprotected = clock.now() &- crashed
@@ -113,7 +114,7 @@ extension ChangeDirector {
   }
 
   /// A new host gets copies of all that is stamped from now on, and a snapshot of all before.
-  private func bringUpSecondary(pair: Int, arena: TableArena) throws {
+  private func bringUpSecondary(pair: Int, arena: TableArena, record: inout FailureRecord) throws {
     let (survivor, newcomer) = (pipeline.present[pair].primary, nextHost[pair])
     nextHost[pair] += 1
     pipeline.present[pair].secondary = newcomer
@@ -135,6 +136,7 @@ extension ChangeDirector {
     secondary.pointee.routes = pipeline.makeRoutes(pair: pair, host: newcomer, map)
     learnGroups { secondary.pointee.learn($0, group: $1) }
     let seat = pipeline.seats[pair][newcomer]
+    let latenciesBefore = latencies()
     onLcore(pair: pair, host: newcomer) { seat.pointee.secondary = secondary }
     onLcore(pair: pair, host: survivor) { [self] in
       primary.pointee.beginSync(epoch: epoch, mailbox: mailbox, now: clock.now())
@@ -162,5 +164,6 @@ extension ChangeDirector {
       primary.pointee.replica.becomeProtected()
       primary.pointee.isChanging = false
     }
+    record.longestSyncLatency = LatencyHistogram.longest(from: latenciesBefore, to: latencies())
   }
 }

@@ -30,4 +30,6 @@ public struct FailureRecord: Sendable {
   public var unprotected: UInt64 = 0
   /// ns: the longest that a packet took from stamp to release meanwhile; 0 if latencies are not measured.
   public var longestLatency: UInt64 = 0
+  /// The same while the new secondary got its snapshot and caught up, ns: without the time that the failure went unnoticed.
+  public var longestSyncLatency: UInt64 = 0
 }

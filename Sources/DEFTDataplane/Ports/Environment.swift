@@ -138,5 +138,11 @@ public struct Environment: Sendable {
     _ = cd_thread_set_cpus(controlCPUs, UInt32(controlCPUs.count))
   }
 
+  /// As `pinControlThread`, for one that may wait: control threads come first.
+  public func pinWatchingThread() {
+    pinControlThread()
+    cd_thread_give_way()
+  }
+
   public func shutDown() { cd_eal_cleanup() }
 }
