@@ -79,6 +79,12 @@ final class ControlPlane: ReplicaLinks, @unchecked Sendable {
       connectTo: "127.0.0.1", port: ports[secondary])
   }
 
+  func isJoined(pair: Int, primaryHost: Int) -> Bool {
+    node(pair: pair, host: primaryHost).status.pairs.contains {
+      $0.number == UInt16(pair) && $0.role == .primary && $0.link == .open
+    }
+  }
+
   var summary: ReplaySummary.Control? {
     guard !nodes.isEmpty else { return nil }
     return nodes.map(\.status).reduce(

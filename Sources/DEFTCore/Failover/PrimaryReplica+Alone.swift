@@ -38,19 +38,9 @@ extension PrimaryReplica where Log: ~Copyable {
   }
 
   /// R7: the map says that nobody is in sync, and the policy that packets go all the same.
-  mutating func releaseUnvoted() { releaseUnvoted(through: closed) }
-
-  private mutating func releaseUnvoted(through end: UInt64) {
-    guard end > voted else { return }
-    counters.unprotected &+= end - voted
-    voted = end
-  }
-
-  /// The window is full, because a secondary that syncs is slow to vote: what goes without votes does not wait for it.
-  @inline(never)
-  @usableFromInline
-  mutating func noteWindowFull() {
-    if releasesUnvoted { releaseUnvoted(through: tail) }
+  mutating func releaseUnvoted() {
+    counters.unprotected &+= closed - voted
+    voted = closed
   }
 
   /// There is nobody to send the states to, but what egress has not acknowledged is kept all the same (R2): a record of

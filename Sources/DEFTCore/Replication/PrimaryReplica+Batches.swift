@@ -9,10 +9,7 @@ extension PrimaryReplica where Log: ~Copyable {
     guard tail != closed || repair.lostCount != 0 else {
       return takeStateClockIfDue(inputIsDry: inputIsDry, now: now)
     }
-    guard batchesInFlight < configuration.window else {
-      noteWindowFull()
-      return false
-    }
+    guard batchesInFlight < configuration.window else { return false }
     guard
       openCount >= configuration.batch || (inputIsDry && batchesInFlight < configuration.dryWindow)
         || now &- batchOpened >= configuration.flushInterval || wantsStateClock

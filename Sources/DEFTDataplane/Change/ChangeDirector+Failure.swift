@@ -75,9 +75,8 @@ extension ChangeDirector {
     let seat = pipeline.seats[pair][host]
     let secondary = seat.pointee.secondary!
     let began = clock.now()
-    // Nothing is written to these before the sync brings others.
-    let idle = MessageRing(capacity: 4096)
-    let mailbox = links.mailbox(pair: pair, primaryHost: host, secondaryHost: nextHost[pair])
+    // Nothing comes from these, or is written to them, before the sync brings others.
+    let idle = links.mailbox(pair: pair, primaryHost: host, secondaryHost: nextHost[pair])
     var copies = 0
     onLcore(pair: pair, host: host) { [self] in
       secondary.pointee.takeRemainingCopies()
@@ -85,16 +84,15 @@ extension ChangeDirector {
       secondary.pointee.addReferenceToHeld()
       let replica = PrimaryReplica<Function, MbufStorage, MessageProducer>(
         takingOver: secondary.pointee.giveUpReplica(), epoch: epoch, function: pipeline.function,
-        prepares: MessageProducer(idle, retaining: true), commits: MessageProducer(idle, retaining: true),
+        prepares: MessageProducer(idle.prepares, retaining: true), commits: MessageProducer(idle.commits, retaining: true),
         closeCapacity: pipeline.closeCapacity, memory: arena.memory())
-      let primary = pipeline.makePrimary(replica, pair: pair, host: host, mailbox: mailbox)
+      let primary = pipeline.makePrimary(replica, pair: pair, host: host, mailbox: idle)
       primary.pointee.isChanging = true
       primary.pointee.routes = pipeline.makeRoutes(pair: pair, host: host, map)
       learnGroups { primary.pointee.learn($0, group: $1) }
       seat.pointee.secondary = nil
       seat.pointee.primary = primary
     }
-    pendingMailbox = mailbox
     let primary = seat.pointee.primary!
     _ = wait { primary.pointee.replica.hasReplayedVoted }
     record.takeover = clock.now() &- began
@@ -124,8 +122,7 @@ extension ChangeDirector {
     }
     try propose(.secondaryAdded(NodeID(UInt16(newcomer))), pair: pair, ifEpoch: map[pair].epoch)
     let epoch = map[pair].epoch
-    let mailbox = pendingMailbox ?? links.mailbox(pair: pair, primaryHost: survivor, secondaryHost: newcomer)
-    pendingMailbox = nil
+    let mailbox = links.mailbox(pair: pair, primaryHost: survivor, secondaryHost: newcomer)
     var replication = pipeline.replication(ofPair: pair)
     replication.epoch = epoch
     let replica = SecondaryReplica<Function.State, MbufStorage>(
@@ -138,6 +135,12 @@ extension ChangeDirector {
     let seat = pipeline.seats[pair][newcomer]
     let latenciesBefore = latencies()
     onLcore(pair: pair, host: newcomer) { seat.pointee.secondary = secondary }
+    // Batches fill the window within a fraction of a millisecond, and then packets wait for a vote: the two should be able
+    // to speak before the first one.
+    try links.join(mailbox, primaryHost: survivor, secondaryHost: newcomer, epoch: epoch)
+    guard wait(until: { self.links.isJoined(pair: pair, primaryHost: survivor) }) else {
+      throw ChangeStepError(text: "the primary cannot reach the new secondary's node")
+    }
     onLcore(pair: pair, host: survivor) { [self] in
       primary.pointee.beginSync(epoch: epoch, mailbox: mailbox, now: clock.now())
     }
@@ -151,7 +154,6 @@ extension ChangeDirector {
     // What was stamped before the rule changed lies in the primary's rings; once it has taken as much as lies there now, it
     // has all of it.
     onLcore(pair: pair, host: survivor) { primary.pointee.markDrain() }
-    try links.join(mailbox, primaryHost: survivor, secondaryHost: newcomer, epoch: epoch)
     guard wait(until: { primary.pointee.replica.isSyncComplete }) else {
       throw ChangeStepError(text: "the new secondary is not in sync")
     }

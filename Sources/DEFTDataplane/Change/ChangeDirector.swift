@@ -22,8 +22,6 @@ final class ChangeDirector<Function: NetworkFunction>: @unchecked Sendable {
   var nextHost: [Int]
   /// The lcore that this thread's work is being done on, while it waits.
   private var occupied: Int?
-  /// The rings that a survivor already reads votes from.
-  var pendingMailbox: PairMailbox?
 
   private let settled = Atomic<Bool>(false)
   private let isStopping = Atomic<Bool>(false)

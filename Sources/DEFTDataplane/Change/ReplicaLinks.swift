@@ -9,4 +9,6 @@ public protocol ReplicaLinks: AnyObject, Sendable {
   func mailbox(pair: Int, primaryHost: Int, secondaryHost: Int) -> PairMailbox
   /// Connects the two hosts' nodes through the mailbox.
   func join(_ mailbox: PairMailbox, primaryHost: Int, secondaryHost: Int, epoch: UInt32) throws
+  /// The primary's node has heard from the secondary's where to begin.
+  func isJoined(pair: Int, primaryHost: Int) -> Bool
 }
