@@ -61,7 +61,8 @@ extension PrimaryReplica where Log: ~Copyable {
     }
     // Those whose packets wait come first.
     for place in 0..<moves.outgoing.count
-    where moves.outgoing[place].target == target && moves.outgoing[place].phase != .copying && !moves.outgoing[place].isThere {
+    where moves.outgoing[place].target == target && moves.outgoing[place].phase != .copying && !moves.outgoing[place].isThere
+    {
       if send(place, now: now, into: &log) { return true }
     }
     var copying = 0
