@@ -27,6 +27,8 @@ egress-both-discard|egress|holds|the same, policy: discard|-DN=3 -DEGRESS_FAILUR
 reconnection-cuts|reconnection|holds|connection cut twice|-DCUTS=2
 reconnection-restart|reconnection|holds|cut twice; secondary restarted empty under a new epoch|-DCUTS=2 -DRESTARTS=1
 migration|migration|holds|one flow moved; any node crashes, two copies destroyed|-DCRASHES=1 -DLOSSES=2
+migration-copy|migration|holds|one flow moved, copied before it is frozen; any node crashes, one copy destroyed|-DCOPY -DCRASHES=1 -DLOSSES=1
+migration-copy-back|migration|holds|the same, A to B and back, given up once|-DCOPY -DMOVES=2 -DUNDOS=1
 migration-undo|migration|holds|one flow moved or not; a node of each pair crashes, given up once|-DCRASHES=2 -DUNDOS=1
 migration-back|migration|holds|A to B and back; any node crashes|-DMOVES=2 -DCRASHES=1
 migration-onward|migration|holds|A to B to C, back to back; any node crashes|-DPAIRS=3 -DMOVES=2 -DCRASHES=1
@@ -56,6 +58,8 @@ R10|takeover|caught|the primary does not keep what the NF dropped|-DNO_R10_ORIGI
 R11-freeze|migration|caught|A goes on while the state moves|-DNO_FREEZE
 R11-drain|migration|caught|the state moves before A's packets are out|-DNO_DRAIN
 R11-drain-acknowledged|migration|caught|released is taken for out|-DNO_DRAIN_ACKNOWLEDGED -DCRASHES=1
+R11-changed|migration|caught|what has changed since the copy is not sent again|-DCOPY -DNO_CHANGED
+R11-copy-drain|migration|caught|with a copy: the map is asked before A's packets are out|-DCOPY -DNO_DRAIN
 R11-inert|migration|caught|B works, and the rule changes, before the map names it|-DNO_R11_INERT
 R11-target-secondary|migration|caught|the map is set before B' has the state|-DNO_R11_TARGET_SECONDARY -DCRASHES=1
 R11-version|migration|caught|the map is set without comparing the flow's version|-DNO_CAS_VERSION -DUNDOS=1
@@ -97,6 +101,7 @@ occurs-twice|egress|occurs|an ambiguous packet leaves by both egresses|-DOCCURS_
 occurs-unambiguous|egress|occurs|egress is replaced with nothing ambiguous|-DOCCURS_UNAMBIGUOUS -DEGRESS_FAILURES=1 -DLOSSES=1
 occurs-second-epoch|reconnection|occurs|the second epoch commits everything after one packet of the first|-DOCCURS_SECOND_EPOCH -DRESTARTS=1 -DCUTS=2
 occurs-moved|migration|occurs|moved there and back, packets after that|-DOCCURS_MOVED -DMOVES=2
+occurs-copied|migration|occurs|copied and moved, packets after that|-DCOPY -DOCCURS_MOVED
 occurs-undone|migration|occurs|a move is begun, A crashes, A' goes on|-DOCCURS_UNDONE -DCRASHES=1
 occurs-given-up|migration|occurs|a move is given up, A goes on|-DOCCURS_UNDONE -DUNDOS=1
 occurs-target-fails|migration|occurs|moved, B crashes, B' goes on|-DOCCURS_TARGET_FAILS -DCRASHES=1

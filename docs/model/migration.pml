@@ -1,4 +1,5 @@
 /* Flows (each a flow group of its own) move between pairs while packets arrive; R8, R11. Pair p has the nodes 2p and 2p+1. The steps of one move: the source
+   (with COPY first copies the state while it goes on, and later sends what has changed while it drains)
    freezes the flow, drains it (all that it processed is out and applied at its secondary), the state goes to the target, through the target's stream to its
    secondary, and then one compare-and-set of the map, on the flow's version and both pairs' epochs, which is the only commit point. Later the switch changes its
    rule. Nodes that hold what is no longer theirs forward it to both nodes of the owner.
@@ -44,9 +45,9 @@ bool dead[2*PAIRS], alone[PAIRS], second[PAIRS], anyDead;        /* second: the 
 byte next[PAIRS*FLOWS], from[PAIRS*FLOWS], released[PAIRS*FLOWS], applied[PAIRS*FLOWS];
 bool frozen[PAIRS*FLOWS];
 /* the move under way, and the proposal that may still be in the hands of the consensus engine after the move was given up */
-mtype = { none, freezing, atTarget, atBoth, proposed };
+mtype = { none, copying, freezing, atTarget, atBoth, proposed };
 mtype move[FLOWS];
-byte source[FLOWS], target[FLOWS], moved[FLOWS], moves[FLOWS], ifVersion[FLOWS], ifSource[FLOWS], ifTarget[FLOWS];
+byte source[FLOWS], target[FLOWS], moved[FLOWS], copied[FLOWS], moves[FLOWS], ifVersion[FLOWS], ifSource[FLOWS], ifTarget[FLOWS];
 bool flying[FLOWS], refused[FLOWS], hasSecond[FLOWS];
 byte crashes=CRASHES, losses=LOSSES, undos=UNDOS, committed;
 
@@ -84,6 +85,20 @@ byte crashes=CRASHES, losses=LOSSES, undos=UNDOS, committed;
 #else
 #define WORKS(p,f) (owner[f]==p)
 #endif
+#endif
+#ifdef COPY             /* the state is copied while packets are processed; what has changed is sent when the flow is frozen, while it drains */
+#define FIRST copying
+#define HAS_DRAINED(f) DRAINED(source[f],f)
+#define MAY_SEND(f) 1
+#else
+#define FIRST freezing
+#define HAS_DRAINED(f) 1
+#define MAY_SEND(f) DRAINED(source[f],f)
+#endif
+#ifdef NO_CHANGED       /* the copy is taken for the state */
+#define SENT(f) copied[f]
+#else
+#define SENT(f) next[Q(source[f],f)]
 #endif
 #ifdef NO_R11_TARGET_SECONDARY  /* proposed before the target's secondary has the state */
 #define READY(f) (move[f]==atTarget || move[f]==atBoth)
@@ -204,15 +219,19 @@ od }
 #define UNCHANGED (epoch[source[f]]==ifSource[f] && epoch[target[f]]==ifTarget[f])
 #define ALIVE(p) (!dead[PRIMARY(p)])
 proctype Mover(byte f) { do
-   :: d_step { move[f]==none && !flying[f] && moves[f]<MOVES && MAY_BEGIN(f) && ALIVE(owner[f]) && ALIVE(ONWARD(owner[f])) -> moves[f]++; move[f]=freezing;
-        source[f]=owner[f]; target[f]=ONWARD(owner[f]); ifVersion[f]=version[f]; ifSource[f]=epoch[source[f]]; ifTarget[f]=epoch[target[f]]; frozen[Q(source[f],f)]=1 }
-   :: d_step { move[f]==freezing && UNCHANGED && ALIVE(source[f]) && ALIVE(target[f]) && DRAINED(source[f],f) -> move[f]=atTarget; moved[f]=next[Q(source[f],f)];
+   :: d_step { move[f]==none && !flying[f] && moves[f]<MOVES && MAY_BEGIN(f) && ALIVE(owner[f]) && ALIVE(ONWARD(owner[f])) -> moves[f]++; move[f]=FIRST; copied[f]=0;
+        source[f]=owner[f]; target[f]=ONWARD(owner[f]); ifVersion[f]=version[f]; ifSource[f]=epoch[source[f]]; ifTarget[f]=epoch[target[f]]; frozen[Q(source[f],f)]=(move[f]==freezing) }
+#ifdef COPY
+   :: d_step { move[f]==copying && copied[f]==0 && UNCHANGED && ALIVE(source[f]) && ALIVE(target[f]) -> copied[f]=next[Q(source[f],f)] }
+   :: d_step { move[f]==copying && copied[f]!=0 && UNCHANGED && ALIVE(source[f]) -> move[f]=freezing; frozen[Q(source[f],f)]=1 }
+#endif
+   :: d_step { move[f]==freezing && UNCHANGED && ALIVE(source[f]) && ALIVE(target[f]) && MAY_SEND(f) -> move[f]=atTarget; moved[f]=SENT(f);
 #ifdef NO_R11_INERT
         next[Q(target[f],f)]=moved[f]; from[Q(target[f],f)]=moved[f]; released[Q(target[f],f)]=moved[f]-1;
 #endif
         }
    :: d_step { move[f]==atTarget && UNCHANGED && ALIVE(source[f]) && ALIVE(target[f]) -> move[f]=atBoth }
-   :: d_step { READY(f) && (alone[target[f]] || !dead[SECONDARY(target[f])]) -> hasSecond[f]=(move[f]==atBoth); move[f]=proposed; flying[f]=1 }
+   :: d_step { READY(f) && HAS_DRAINED(f) && (alone[target[f]] || !dead[SECONDARY(target[f])]) -> hasSecond[f]=(move[f]==atBoth); move[f]=proposed; flying[f]=1 }
    /* the commit point; whoever leads may complete it, whoever lives */
    :: d_step { flying[f] -> flying[f]=0;
         if :: SAME_VERSION(f) && SAME_SOURCE(f) && SAME_TARGET(f) -> former[f]=owner[f]; owner[f]=target[f]; version[f]++; move[f]=none; frozen[Q(source[f],f)]=0; committed++;
@@ -224,7 +243,7 @@ proctype Mover(byte f) { do
         fi }
    /* undone: the source thaws, the target throws away */
    :: d_step { refused[f] -> refused[f]=0; move[f]=none; frozen[Q(source[f],f)]=0 }
-   :: d_step { (move[f]==freezing || move[f]==atTarget || move[f]==atBoth) && (!UNCHANGED || undos>0) -> if :: UNCHANGED -> undos-- :: else fi; move[f]=none; frozen[Q(source[f],f)]=0 }
+   :: d_step { (move[f]==copying || move[f]==freezing || move[f]==atTarget || move[f]==atBoth) && (!UNCHANGED || undos>0) -> if :: UNCHANGED -> undos-- :: else fi; move[f]=none; frozen[Q(source[f],f)]=0 }
    :: d_step { move[f]==proposed && flying[f] && undos>0 -> undos--; GIVE_UP(f); move[f]=none; frozen[Q(source[f],f)]=0 }
 od }
 
