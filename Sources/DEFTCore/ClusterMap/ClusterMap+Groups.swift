@@ -35,8 +35,8 @@ extension ClusterMap {
   }
 
   /// A pair has a new epoch: moves that it had a part in and that were not committed are undone, and a node that has no
-  /// part in it any more has nothing more to forward that anybody would wait for.
-  mutating func groupsFollow(_ pair: Int, from before: PairAssignment) {
+  /// part in it any more has nothing more to forward that anybody would wait for; nor has one that begins with nothing.
+  mutating func groupsFollow(_ pair: Int, from before: PairAssignment, isRestart: Bool) {
     let now = self[pair]
     for group in groups.indices {
       switch groups[group].phase {
@@ -46,7 +46,7 @@ extension ClusterMap {
       case .inheriting(let source, _, _):
         guard source == pair else { continue }
         for node in [before.primary, before.secondary] {
-          if let node, node != now.primary, node != now.secondary { groups[group].forget(node) }
+          if let node, isRestart || (node != now.primary && node != now.secondary) { groups[group].forget(node) }
         }
       }
     }

@@ -11,6 +11,9 @@
 /// | (P, C syncing, e) | sync finished | (P, C inSync, e) | protected |
 /// | any, egress E of term k | that egress failed | the same, egress F of term k+1 | tell egress |
 ///
+/// A restart is the next term of its egress, too, which stays where it is: it begins anew with what the primary tells it
+/// (`PrimaryReplica+Restart.swift`).
+///
 /// Prohibited, hence refused: promoting one that syncs (R9: it may lack what was voted or stamped); a second secondary; one
 /// on the primary's node or egress's, or an egress on a replica's (R12); `syncFinished` of an earlier sync (its epoch has passed); anything by a proposer
 /// who has seen another epoch.
@@ -41,7 +44,7 @@ public struct ClusterMap: Sendable, Equatable {
     guard pairs[pair].epoch == epoch else { return .refused(.otherEpoch) }
     let before = pairs[pair]
     let outcome = pairs[pair].apply(transition)
-    if pairs[pair].epoch != before.epoch { groupsFollow(pair, from: before) }
+    if pairs[pair].epoch != before.epoch { groupsFollow(pair, from: before, isRestart: outcome == .accepted(.restart)) }
     return outcome
   }
 }
@@ -58,6 +61,7 @@ extension PairAssignment {
       guard next != primary, next != egress else { return .refused(.occupied) }
       primary = next
       losses += 1
+      egressTerm += 1
       return change(secondary: nil, .none, .restart)
     case (.secondaryFailed, .syncing), (.secondaryFailed, .inSync):
       return change(secondary: nil, .none, .alone)

@@ -25,7 +25,8 @@ public struct PairAssignment: Sendable, Equatable {
   public let policy: UnprotectedPolicy
   /// Outside both replicas' failure domains (R12).
   public internal(set) var egress: NodeID
-  /// Which egress of the pair that is: each replacement has the next term, and begins with what the primary tells it.
+  /// Which egress of the pair that is: each replacement has the next term, and begins with what the primary tells it; so
+  /// does the same egress when the pair has lost its states.
   public internal(set) var egressTerm: UInt32 = 1
   /// Times that both replicas were gone and the group began anew: its flows' generations end, their states are lost.
   public internal(set) var losses: UInt32 = 0

@@ -14,6 +14,15 @@ extension EgressChain {
       flowID: isUnbegun ? 0 : entry.flowID, last: entry.last, heldHead: 0, isClosed: entry.isClosed)
   }
 
+  /// The same egress begins anew, because both replicas of the flow's pair were lost: what waits for a predecessor that nobody
+  /// has any more is given back, one packet at a time, before `begin`. nil: there is none.
+  public mutating func takeAbandoned(flowIndex: Int) -> Packet? {
+    let flow = flows + flowIndex
+    guard flow.pointee.heldHead != 0 else { return nil }
+    abandoned &+= 1
+    return heldPackets.removeFirst(&flow.pointee.heldHead)
+  }
+
   /// Another attempt to tell: what an earlier one said of the flow does not count. A dead primary may have told of packets
   /// that nobody has, before it came to say what of them was let out.
   public mutating func forgetBeginning(flowIndex: Int) {
@@ -31,10 +40,12 @@ extension EgressChain {
 /// | being told | the next of that attempt | being told; told after the last |
 /// | being told | one out of order, or of an earlier stream or attempt | unchanged: ignored |
 /// | told | any, of its term | told: answered again, nothing changes |
+/// | any | one of a later term: both replicas were lost, and the map has this egress begin anew | untold, of that term |
 ///
-/// Prohibited: letting out anything of the pair before *told*; told twice (a successor's clock may be older).
+/// Prohibited: letting out anything of the pair before *told*; told twice (a successor's clock may be older). What was
+/// released to an earlier term is not taken: only by that is it known that a dead primary's packets are not a new one's.
 public struct EgressBeginning: Sendable {
-  public let term: UInt32
+  public private(set) var term: UInt32
   public private(set) var isTold: Bool
   /// Of the primary whose word counts.
   public private(set) var teller: UInt32 = 0
@@ -45,6 +56,14 @@ public struct EgressBeginning: Sendable {
   public init(term: UInt32) {
     self.term = term
     isTold = term == 1
+  }
+
+  /// True: the message is of a later term, so that what is here of the pair's packets goes, those that the chain holds
+  /// (`EgressChain.takeAbandoned`) when their flows' entries come.
+  public mutating func beginsAnew(term: UInt32) -> Bool {
+    guard term > self.term else { return false }
+    self = EgressBeginning(term: term)
+    return true
   }
 
   /// Message `number` of an attempt. True: its entries count; and if it is the first, those of earlier attempts do not any more

@@ -48,6 +48,8 @@ public struct EgressChain<Storage: PacketStorage>: ~Copyable {
   public private(set) var everHeld: UInt64 = 0
   public private(set) var refused: UInt64 = 0
   public private(set) var staleGeneration: UInt64 = 0
+  /// Held packets given back because their predecessors were lost with both replicas.
+  public internal(set) var abandoned: UInt64 = 0
 
   public init(layout: FlowIDLayout, holdCapacity: Int, memory: TableMemory) {
     self.layout = layout

@@ -45,7 +45,7 @@ extension PrimaryReplica where Log: ~Copyable {
     into entries: UnsafeMutablePointer<EgressEntry>, capacity: Int, now: UInt64
   ) -> EgressTellingStep {
     var step = EgressTellingStep()
-    guard !isSteppedDown else { return step }
+    guard !isSteppedDown, restarting.phase != .floors else { return step }
     if telling.phase == .flows { tellFlows(entries, capacity, &step.count) }
     if telling.phase == .packets {
       tellPackets(entries, capacity, &step.count)
@@ -102,6 +102,7 @@ extension PrimaryReplica where Log: ~Copyable {
     }
     telling.phase = .told
     isTelling = false
+    finishRestart()
     // What it cannot have is sent at once.
     retransmission.resend(upTo: counters.released)
   }

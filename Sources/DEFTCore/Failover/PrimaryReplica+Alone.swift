@@ -17,7 +17,8 @@ extension PrimaryReplica where Log: ~Copyable {
 
   /// Packets that were not taken over may be processed.
   var mayProcess: Bool {
-    !isSteppedDown && backlog.phase == .stragglers && inheritedLossCount == 0
+    guard restarting.isOver else { return false }
+    return !isSteppedDown && backlog.phase == .stragglers && inheritedLossCount == 0
       && !(configuration.isReplicated && standing == .none && configuration.policy == .hold)
   }
 

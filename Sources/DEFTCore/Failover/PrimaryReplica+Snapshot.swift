@@ -4,8 +4,11 @@ import DEFTWire
 // processed in the new epoch, goes into the log of prepares before any prepare that covers the flow; a sweep adds the
 // flows that no packet touches. So the secondary gets each flow once, and the ordinary votes and state clocks do the rest.
 extension PrimaryReplica where Log: ~Copyable {
-  /// A sync may begin: what a takeover inherited as voted for has been processed.
-  public var maySync: Bool { standing == .none && backlog.phase != .voted && configuration.isReplicated && !isSteppedDown }
+  /// A sync may begin: what a takeover inherited as voted for has been processed, and a restart is over.
+  public var maySync: Bool {
+    guard restarting.isOver else { return false }
+    return standing == .none && backlog.phase != .voted && configuration.isReplicated && !isSteppedDown
+  }
 
   /// The map has a new secondary: (P, none) → (P, C syncing, e+1). The new epoch is a new stream: batches begin with 1 in
   /// new logs. Afterwards the switch's rule is changed, and `drained` called when everything stamped before has arrived.

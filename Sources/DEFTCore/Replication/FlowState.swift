@@ -46,6 +46,9 @@ public struct FlowState<State: BitwiseCopyable & Sendable>: BitwiseCopyable {
     get { flag(1 << 31) }
     set { set(1 << 31, newValue) }
   }
+  /// No flow was ever here: both replicas were lost, and every generation before this one is over.
+  @inlinable @inline(__always)
+  var isFloor: Bool { isClosed && next == Stamp.firstCounter }
   /// Touched by the open batch.
   @inlinable @inline(__always)
   var isInBatch: Bool {

@@ -100,6 +100,8 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
   /// R12: what the present egress has been told.
   var telling = EgressTelling()
   @usableFromInline var isTelling = false
+  /// Of one that began with nothing because both replicas were lost.
+  var restarting = RestartState()
 
   /// What the map says of the secondary (R9). Without replication: `none`, for ever.
   public internal(set) var standing: SecondaryStanding
@@ -323,6 +325,7 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
     if flow.pointee.flowID != flowID {
       guard mayBegin(flowID, flow) else {
         counters.staleGeneration &+= 1
+        if flow.pointee.isFloor { counters.lostGeneration &+= 1 }
         return false
       }
       begin(flowID, flow)

@@ -17,6 +17,8 @@ public struct PrimaryCounters: Sendable {
   /// Drops of packets, by reason.
   public var duplicates: UInt64 = 0
   public var staleGeneration: UInt64 = 0
+  /// Those of them whose generation ended because both replicas were lost.
+  public var lostGeneration: UInt64 = 0
   public var outsideWindow: UInt64 = 0
   public var pendingFull: UInt64 = 0
   /// Packets that had to wait in the pendingList.
@@ -42,6 +44,8 @@ public struct PrimaryCounters: Sendable {
   /// New egresses that this primary told where to begin; packets that may have left through one that failed, or may not (R12).
   public var egressesTold: UInt64 = 0
   public var ambiguous: UInt64 = 0
+  /// Floors taken from stamping units, by one that began with nothing.
+  public var floors: UInt64 = 0
   /// Packets given back after the group went to somebody else (B4).
   public var abandoned: UInt64 = 0
   public var repair = RepairCounters()

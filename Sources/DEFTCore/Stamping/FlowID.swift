@@ -50,6 +50,12 @@ public struct FlowIDLayout: Equatable, Sendable {
     let next = flowID &+ step
     return next >= step ? next : next &+ step
   }
+  /// The same slot's generation before.
+  @inlinable
+  public func preceding(_ flowID: UInt32) -> UInt32 {
+    let step: UInt32 = 1 << (unitBits + slotBits)
+    return flowID >= 2 * step ? flowID &- step : flowID &- 2 * step
+  }
   /// The slot's generation `count` generations on; `count` is less than half of all generations, so it is later.
   func skipping(_ flowID: UInt32, by count: UInt32) -> UInt32 {
     precondition(count < 1 << (31 - unitBits - slotBits), "it would count as earlier")

@@ -11,9 +11,12 @@ import DEFTWire
 /// | unknown | `resolve`, nobody knows a flow, or its close is committed | free, generations later |
 /// | unknown | `resolve`, a flow is open, or closed and not committed | orphaned |
 /// | orphaned | `takeOrphan`: its close marker was stamped, or is to be sent again | closing |
+/// | free | `endGeneration`: the pair that has the flow has lost its states | free, one generation later |
+/// | open | the same | open, two generations later |
+/// | closing, orphaned | the same: nobody can commit the close any more | free, two generations later, or more |
 ///
-/// The last three lines are a unit's that takes the place of one that failed (`SlotPool+Recovery.swift`): all its slots
-/// begin unknown.
+/// The lines from unknown to orphaned are a unit's that takes the place of one that failed (`SlotPool+Recovery.swift`): all
+/// its slots begin unknown. The last three: `SlotPool+Restart.swift`; an unknown slot stays so.
 ///
 /// Prohibited: open → free (an open generation would be reused), closing → open, unknown → open (the failed unit may have
 /// used that generation), orphaned → free. Capacity: `count` slots; `take` returns nil when none is free.

@@ -10,6 +10,8 @@ public struct StampingUnit: ~Copyable {
   public static let maximumClosing = 1024
   /// Flow generations begun and ended.
   public private(set) var closed: UInt64 = 0
+  /// Flow generations that ended because both replicas of their pair were lost; the open ones began anew.
+  public internal(set) var restarted: UInt64 = 0
   private var hand = 0
   private var nextSweep: UInt64 = 0
   /// Slots looked at per sweep step; a whole round takes an eighth of the idle time-out.
