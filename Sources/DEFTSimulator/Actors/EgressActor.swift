@@ -5,8 +5,8 @@ import DEFTWire
 final class EgressActor: Actor {
   unowned let simulation: Simulation
   let index: Int
-  /// Which egress of the pairs it is (R12).
-  let term: UInt32
+  /// Which of the egresses that have been it is.
+  private let number: Int
   private(set) var isGone = false
   /// By pair: what the primary has told, and where flows begin by it.
   private var beginnings: [EgressBeginning]
@@ -19,14 +19,15 @@ final class EgressActor: Actor {
   private var heldTags: [Packet: ReleaseTag] = [:]
   private let ledgers: UnsafeMutablePointer<ReleaseLedger>
   private var said: [(stream: UInt32, count: UInt64)]
-  var name: String { term == 1 ? "egress" : "egress.\(term)" }
+  var name: String { number == 1 ? "egress" : "egress.\(number)" }
 
-  init(_ simulation: Simulation, index: Int, term: UInt32) {
+  /// - Parameter terms: which egress of each pair it is (R12).
+  init(_ simulation: Simulation, index: Int, number: Int, terms: [UInt32]) {
     self.simulation = simulation
     self.index = index
-    self.term = term
-    let pairs = simulation.options.pairs
-    beginnings = [EgressBeginning](repeating: EgressBeginning(term: term), count: pairs)
+    self.number = number
+    let pairs = terms.count
+    beginnings = terms.map { EgressBeginning(term: $0) }
     told = [[Int: EgressEntry]](repeating: [:], count: pairs)
     chain = EgressChain(
       layout: simulation.layout, holdCapacity: simulation.options.egressHold, memory: simulation.arena.allocate)
@@ -52,16 +53,45 @@ final class EgressActor: Actor {
     heldTags = [:]
   }
 
+  func succeeding(_ index: Int, terms: [UInt32]) -> EgressActor {
+    EgressActor(simulation, index: index, number: number + 1, terms: terms)
+  }
+
+  func term(_ pair: Int) -> UInt32 { beginnings[pair].term }
+  /// The stream of the primary that it goes by; 0: none has told it anything.
+  func teller(_ pair: Int) -> UInt32 { beginnings[pair].teller }
+
+  /// Both replicas of the pair were lost: what is here of theirs goes.
+  private func beginAnew(_ pair: Int) {
+    simulation.occurrences.note(.egressBegunAnew)
+    simulation.trace("\(name): begins anew with pair \(pair), term \(term(pair))")
+    told[pair] = [:]
+    while !rings[pair].isEmpty {
+      simulation.occurrences.note(.lateRelease)
+      simulation.giveBack(rings[pair].removeFirst().packet, 0, 1, name)
+    }
+  }
+
+  private func begin(_ entry: EgressEntry) {
+    while let packet = chain.takeAbandoned(flowIndex: simulation.layout.index(entry.flowID)) {
+      simulation.occurrences.note(.heldAbandoned)
+      heldTags[packet] = nil
+      simulation.giveBack(packet, 0, 1, name)
+    }
+    chain.begin(entry)
+  }
+
   /// A primary says where its flows begin.
   func receive(_ telling: Telling) {
     let pair = telling.pair
+    if beginnings[pair].beginsAnew(term: telling.term) { beginAnew(pair) }
     if beginnings[pair].takes(stream: telling.stream, attempt: telling.attempt, number: telling.number) {
       if telling.number == 0 {
         for index in told[pair].keys { chain.forgetBeginning(flowIndex: index) }
         told[pair] = [:]
       }
       for entry in telling.entries {
-        chain.begin(entry)
+        begin(entry)
         told[pair][simulation.layout.index(entry.flowID)] = entry
       }
       if telling.isComplete {
@@ -128,7 +158,7 @@ final class EgressActor: Actor {
       guard said[pair] != (stream, count), let actor = simulation.primary(pair, stream: stream) else { continue }
       said[pair] = (stream, count)
       let due = simulation.now + 1 + simulation.random.below(simulation.options.pathLatency)
-      simulation.events.add(.acknowledgement, at: due, target: actor.index, payload: UInt64(term) << 48 | count)
+      simulation.events.add(.acknowledgement, at: due, target: actor.index, payload: UInt64(term(pair)) << 48 | count)
     }
   }
 }

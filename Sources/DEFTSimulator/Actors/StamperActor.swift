@@ -28,6 +28,8 @@ final class StamperActor: Actor {
     var places = [-1, -1]
     var isResolved = false
   }
+  /// By pair: what it does about the loss of its states.
+  private var restarts: [UnitRestart?]
   /// And by flow group.
   private var groups: [GroupAssignment]
   /// Flows whose close has been stamped, and whose slots have not come back.
@@ -45,6 +47,7 @@ final class StamperActor: Actor {
     self.keys = keys
     self.incarnation = incarnation
     asking = [Asking](repeating: Asking(isResolved: incarnation == 1), count: simulation.options.pairs)
+    restarts = [UnitRestart?](repeating: nil, count: simulation.options.pairs)
     seed = simulation.random.next()
     remaining = keys.isEmpty || simulation.isDirected ? 0 : packets
     clockOffset = Int64(simulation.random.below(UInt64(100_000)))
@@ -82,6 +85,7 @@ final class StamperActor: Actor {
       return 0
     }
     var moved = isRecovering ? recover() : 0
+    if isRestarting { moved += restart() }
     if stamper.sweepIsDue(now: clock) {
       moved += sweep()
       askForSlots()
@@ -97,7 +101,8 @@ final class StamperActor: Actor {
     return moved
   }
 
-  var credit: Int { simulation.leastCredit(rules) }
+  /// None before the new primary of a pair that has lost its states knows which generations are over (R17).
+  var credit: Int { isRestarting ? 0 : simulation.leastCredit(rules) }
 
   private func sweep() -> Int {
     // A marker needs a credit like any packet, and which pair it goes to is not known before.
@@ -156,7 +161,12 @@ final class StamperActor: Actor {
   func learn(_ assignment: PairAssignment, pair: Int) {
     simulation.trace("\(name): pair \(pair) is \(assignment.text)")
     // It begins with what the map says then; some of that is under way to it still.
-    if assignment.epoch >= rules[pair].epoch { rules[pair] = assignment }
+    guard assignment.epoch >= rules[pair].epoch else { return }
+    if assignment.losses > rules[pair].losses {
+      restarts[pair] = UnitRestart(epoch: assignment.epoch)
+      simulation.wake(index)
+    }
+    rules[pair] = assignment
   }
 
   func knows(_ pair: Int, epoch: UInt32) -> Bool { rules[pair].epoch >= epoch }
@@ -207,6 +217,47 @@ final class StamperActor: Actor {
       simulation.checkSlotReturned(flowID)
       closeCommitted(flowID)
     }
+  }
+
+  // MARK: a pair has lost its states
+
+  var isRestarting: Bool { restarts.contains { $0 != nil } }
+
+  /// One piece of what is to be done, for each pair.
+  private func restart() -> Int {
+    var moved = 0
+    for pair in restarts.indices {
+      guard var restart = restarts[pair] else { continue }
+      let isOwned: (Int) -> Bool = { [groups] in groups[$0 & (groups.count - 1)].pair == pair }
+      switch restart.phase {
+      case .ending:
+        let epoch = restart.epoch
+        stamper.endGenerations(&restart, limit: 4, isOwned: isOwned) { end($0, pair, epoch) }
+        moved += 1
+      case .telling, .told:
+        guard case .primary(let actor) = simulation.nodes[Int(rules[pair].primary.rawValue)].roles[pair],
+          actor.stream == restart.epoch, actor.replica.awaitsFloors(of: unit)
+        else { continue }
+        if simulation.hasFaults, restart.slot > 0, simulation.random.oneIn(8) {
+          simulation.occurrences.note(.floorsToldAgain)
+          restart.tellAgain()
+        }
+        stamper.tellFloors(&restart, limit: 4, isOwned: isOwned) {
+          simulation.noteFloor($0)
+          actor.replica.takeFloor($0)
+        }
+        if restart.phase == .told { actor.replica.floorsAreTold(by: unit) }
+        simulation.wake(actor.index)
+        moved += 1
+      }
+      restarts[pair] = restart.phase == .told ? nil : restart
+    }
+    return moved
+  }
+
+  private func end(_ flowID: UInt32, _ pair: Int, _ epoch: UInt32) {
+    simulation.noteEnded(flowID, pair: pair, epoch: epoch)
+    closing.removeAll { $0.marker.flowID == flowID }
   }
 
   // MARK: in the place of one that failed

@@ -10,6 +10,7 @@ extension Simulation {
     require(due == packet.pointee.counter, .exactlyOnce) {
       "egress lets out \(text(packet)); flow \(flow.flowID) has had \(flow.out), and \(due.map(String.init) ?? "none") is next"
     }
+    checkNotEndedAtEgress(flow)
     trace("egress: transmits \(text(packet))")
     if isDirected { flow.transmitted.append(packet.pointee.counter) }
     flow.out = packet.pointee.counter
@@ -19,7 +20,7 @@ extension Simulation {
   /// At rest: everything that the NF passed is out.
   func checkAllTransmitted() {
     for generations in allFlows {
-      for flow in generations {
+      for flow in generations where flow.endedIn == nil {
         let due = flow.nextLeaving(options.function)
         require(due == nil, .exactlyOnce) { "(\(flow.flowID), \(due!)) never left" }
       }

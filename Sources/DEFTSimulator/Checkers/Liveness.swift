@@ -38,7 +38,8 @@ extension Simulation {
   }
 
   private var isAtRest: Bool {
-    guard packets.live == 0, stampers.allSatisfy({ $0.remaining == 0 && !$0.isRecovering }), !egress.isGone,
+    guard packets.live == 0,
+      stampers.allSatisfy({ $0.remaining == 0 && !$0.isRecovering && !$0.isRestarting }), !egress.isGone,
       egress.isIdle, notices.allSatisfy(\.isEmpty), areMovesOver
     else { return false }
     for pair in 0..<options.pairs {

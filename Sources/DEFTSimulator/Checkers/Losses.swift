@@ -100,7 +100,7 @@ extension Simulation {
   /// At rest: the last packets of a flow may be lost with every replica that had them, and nothing tells of them.
   func forgetUnknowable() {
     for generations in allFlows {
-      for flow in generations {
+      for flow in generations where flow.endedIn == nil {
         while flow.next > 1, isUnknowable(flow.next - 1, flow) {
           trace("nobody can know of (\(flow.flowID), \(flow.next - 1))")
           flow.forgetLast()

@@ -13,9 +13,15 @@ extension Simulation {
   private func checkDigests() {
     for pair in 0..<options.pairs {
       var expected = (digest: UInt64(0), flows: 0)
-      for generations in allFlows {
+      for (index, generations) in allFlows.enumerated() {
         // A generation of which nothing has arrived anywhere never was.
-        guard let flow = generations.last(where: { $0.next > 1 }), flow.pair == pair else { continue }
+        let flow = generations.last { $0.next > 1 }
+        let isLater = { (floor: UInt32) in flow.map { self.layout.isLater(floor, than: $0.flowID) } ?? true }
+        if let floor = floors[index], self.pair(floor) == pair, isLater(floor) {
+          expected = (expected.digest &+ floorDigest(floor), expected.flows + 1)
+          continue
+        }
+        guard let flow, flow.pair == pair else { continue }
         expected = (expected.digest &+ flow.digest(options.function), expected.flows + 1)
       }
       if let actor = primary(pair) {
@@ -67,6 +73,7 @@ extension Simulation {
     occurrences.note(.pendingFullAtPrimary, counters.pendingFull)
     occurrences.note(.droppedByFunction, counters.droppedByFunction)
     occurrences.note(.staleGeneration, counters.staleGeneration)
+    occurrences.note(.lostGeneration, counters.lostGeneration)
     occurrences.note(.staleEpoch, counters.staleEpochMessages)
     occurrences.note(.replayedVoted, counters.replayedVoted)
     occurrences.note(.replayedUnvoted, counters.replayed - counters.replayedVoted)

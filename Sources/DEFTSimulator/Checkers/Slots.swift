@@ -15,7 +15,7 @@ extension Simulation {
   func checkNewFlow(_ flow: FlowHistory) {
     guard let before = allFlows[layout.index(flow.flowID)].last else { return }
     occurrences.note(.slotReused)
-    let isFree = before.isClosing && before.out == before.next - 1
+    let isFree = before.endedIn != nil || (before.isClosing && before.out == before.next - 1)
     require(isFree && layout.isLater(flow.flowID, than: before.flowID), .slots) {
       "flow \(flow.flowID) begins, and \(before.flowID) has not ended"
     }

@@ -34,6 +34,7 @@ extension Simulation {
   func noteBase(_ message: UnsafeRawBufferPointer, by actor: SecondaryActor) {
     trace("\(actor.name): part \(ControlMessageHeader(reading: message.baseAddress!).batch) of the snapshot")
     forEachState(message) { entry, bytes in
+      if entry.isClosed == 1, entry.next == 1, noteFloorInSnapshot(entry.flowID) { return }
       guard let flow = flow(entry.flowID), let point = flow.point(before: entry.next, options.function) else {
         return fail(.stateClock, "a snapshot has flow \(entry.flowID) next \(entry.next), which was never stamped")
       }

@@ -9,6 +9,7 @@ extension Simulation {
       if isCutOff(packet.pointee.flowID, for: actor) { return }
       return fail(.packetClock, "\(actor.name) takes \(text(packet)), a flow that was never stamped")
     }
+    checkNotEnded(flow, by: actor, "takes a packet of")
     _ = flow.hold(packet.pointee.counter, actor.mark)
   }
 
@@ -34,6 +35,7 @@ extension Simulation {
         return fail(.packetClock, "prepare \(header.batch) names flow \(entry.flowID), which was never stamped")
       }
       checkOwner(of: flow, actor)
+      checkNotEnded(flow, by: actor, "decides on")
       require(entry.next > 1 && flow.firstNotHeld(actor.mark, declared: true) >= entry.next, .packetClock) {
         "prepare \(header.batch) says flow \(entry.flowID) next \(entry.next); \(flow.firstNotHeld(actor.mark)) is not there"
       }

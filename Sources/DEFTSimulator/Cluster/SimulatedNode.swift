@@ -86,7 +86,9 @@ final class SimulatedNode {
   /// | secondary | secondary, now in sync | may be promoted |
   /// | secondary | nothing | is dismissed |
   /// | none | secondary | begins with nothing, unless the map means what it was before it failed |
+  /// | none, secondary | primary, one loss more | begins with nothing: both replicas were lost |
   func learn(_ assignment: PairAssignment, pair: Int) {
+    let isRestart = assignment.losses > pairs[pair].losses && assignment.primary == id
     pairs[pair] = assignment
     guard isAlive else { return }
     simulation.trace("\(id): learns that pair \(pair) is \(assignment.text)")
@@ -98,13 +100,19 @@ final class SimulatedNode {
     case .secondary(let actor):
       guard assignment.epoch >= actor.epoch else { return }
       if assignment.epoch == actor.epoch, assignment.standing == .inSync { return actor.becomeInSync() }
+      if isRestart {
+        retire(pair, actor)
+        return restart(pair, assignment)
+      }
       if assignment.primary == id { return takeOver(pair, actor, assignment) }
       if assignment.secondary != id || assignment.epoch != actor.epoch {
         retire(pair, actor)
         if assignment.secondary == id { begin(pair, assignment) }
       }
     case .none:
-      if assignment.secondary == id, assignment.epoch > former[pair] { begin(pair, assignment) }
+      guard assignment.epoch > former[pair] else { return }
+      if assignment.secondary == id { begin(pair, assignment) }
+      if isRestart { restart(pair, assignment) }
     }
   }
 
@@ -122,6 +130,14 @@ final class SimulatedNode {
   private func takeOver(_ pair: Int, _ secondary: SecondaryActor, _ assignment: PairAssignment) {
     let primary = simulation.makePrimary(takingOver: secondary, node: self, epoch: assignment.epoch)
     primary.learn(egressTerm: assignment.egressTerm)
+    roles[pair] = .primary(primary)
+  }
+
+  private func restart(_ pair: Int, _ assignment: PairAssignment) {
+    let primary = simulation.makePrimary(restarting: pair, node: self, assignment)
+    for group in groups.indices where groups[group].version > 1 {
+      primary.replica.learn(groups[group], group: group)
+    }
     roles[pair] = .primary(primary)
   }
 

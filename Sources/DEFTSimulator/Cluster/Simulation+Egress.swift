@@ -26,7 +26,7 @@ extension Simulation {
   /// The map names another for every pair.
   func replaceEgress() {
     guard egress.isGone else { return }
-    egress = EgressActor(self, index: actors.count, term: egress.term + 1)
+    egress = egress.succeeding(actors.count, terms: (0..<options.pairs).map { map[$0].egressTerm + 1 })
     add(egress)
     for pair in 0..<options.pairs {
       propose(.egressFailed(term: map[pair].egressTerm, replacement: map[pair].egress), pair)
@@ -44,7 +44,7 @@ extension Simulation {
   }
 
   func arrive(_ telling: Telling) {
-    guard telling.term == egress.term, !egress.isGone else { return }
+    guard telling.term >= egress.term(telling.pair), !egress.isGone else { return }
     egress.receive(telling)
     wake(egress.index)
   }

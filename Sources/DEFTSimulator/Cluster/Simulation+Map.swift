@@ -16,8 +16,10 @@ extension Simulation {
     suspected.remove(id)
     for pair in 0..<options.pairs {
       let assignment = map[pair]
-      if assignment.primary == id {
+      if assignment.primary == id, assignment.standing == .inSync {
         propose(.primaryFailed(), pair)
+      } else if assignment.primary == id {
+        restart(pair)
       } else if assignment.secondary == id {
         propose(.secondaryFailed, pair)
       }
@@ -30,6 +32,7 @@ extension Simulation {
     trace("map: pair \(pair) \(transition): \(outcome), \(map[pair].text)")
     guard case .accepted = outcome else { return }
     noteOwner(pair)
+    if map[pair].losses > before[pair].losses { noteLoss(pair, before[pair]) }
     if map[pair].standing == .none { lookForSecondary(pair) }
     switch transition {
     case .syncFinished: countEarlyVotes(pair)
@@ -89,8 +92,24 @@ extension Simulation {
     }
   }
 
+  /// Nobody has the pair's states any more: another node begins with nothing, as soon as there is one.
+  private func restart(_ pair: Int) {
+    lostPairs.remove(pair)
+    let assignment = map[pair]
+    let free = nodes.filter { $0.isAlive && !suspected.contains($0.id) && $0.id != assignment.primary }
+    guard let first = free.first, marks[pair] < replicasPerPair - 1 else {
+      lostPairs.insert(pair)
+      return lookForSecondary(pair)
+    }
+    let isSyncing = free.contains { $0.id == assignment.secondary }
+    if isSyncing, random.oneIn(2) { return propose(.primaryFailed(), pair) }
+    let next = isDirected ? first : free[random.below(free.count)]
+    propose(.primaryFailed(replacement: next.id), pair)
+  }
+
   /// Looks for a new secondary where there is none.
   func repairMap(_ pair: Int) {
+    if lostPairs.contains(pair) { return restart(pair) }
     guard map[pair].standing == .none else { return }
     let free = nodes.filter { $0.isAlive && $0.id != map[pair].primary && !suspected.contains($0.id) }
     if !free.isEmpty, nodes[Int(map[pair].primary.rawValue)].isAlive, named[pair] < replicasPerPair - 1 {
@@ -155,6 +174,22 @@ extension Simulation {
       self, index: actors.count, pair: pair, node: node, mark: nextMark(pair), epoch: epoch, link: link, replica)
     add(actor)
     link.join(actor)
+    return actor
+  }
+
+  /// In the place of two that are lost (`PrimaryReplica+Restart.swift`).
+  func makePrimary(restarting pair: Int, node: SimulatedNode, _ assignment: PairAssignment) -> PrimaryActor {
+    occurrences.note(.restarted)
+    trace("primary \(pair) on \(node.id): begins with nothing, epoch \(assignment.epoch)")
+    let link = ControlLink(self, index: 0, pair: pair, epoch: 0, isSync: false)
+    var replica = PrimaryActor.Replica(
+      function: options.function, configuration: configuration(pair, epoch: assignment.epoch), layout: layout,
+      prepares: SimulatedLogEnd(log: link.prepares), commits: SimulatedLogEnd(log: link.commits),
+      closeCapacity: options.units * options.slotsPerUnit, hasSecondary: false, memory: arena.allocate)
+    replica.restart(units: options.units, egressTerm: assignment.egressTerm)
+    let actor = PrimaryActor(
+      self, index: actors.count, pair: pair, node: node, mark: nextMark(pair), link: nil, replica)
+    add(actor)
     return actor
   }
 

@@ -36,6 +36,8 @@ final class FlowHistory {
   var votedNext: UInt32 = 1
   var appliedNext: UInt32 = 1
   var isClosing = false
+  /// Both replicas of its pair were lost: the epoch since which it is over, and whatever is not out may be missing.
+  var endedIn: UInt32?
   /// Per replica: counters below this are all held.
   private var heldBelow = [UInt32](repeating: 1, count: FlowHistory.replicas)
   /// Replicas that a pair can have in one run.

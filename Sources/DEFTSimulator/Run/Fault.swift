@@ -41,6 +41,9 @@ public enum Fault: Int, CaseIterable, Sendable {
   /// A packet arrives whose counter is far from any that its flow may have: a stamp that was damaged (R18).
   case stray
 
+  /// Both replicas of a pair fail at once; or its primary alone while no secondary is in sync. Their states are lost.
+  case groupLoss
+
   /// As it is called on the command line and in summaries.
   public var name: String { "\(self)" }
 }
@@ -56,5 +59,7 @@ public struct FaultSet: Sendable, Equatable {
   public mutating func set(_ fault: Fault, _ isOn: Bool) {
     bits = isOn ? bits | 1 << UInt64(fault.rawValue) : bits & ~(1 << UInt64(fault.rawValue))
   }
+  /// Those that a run draws in any case; the others have a generator of their own.
+  static let drawn = Fault.allCases.filter { $0 != .groupLoss }
   public var list: [Fault] { Fault.allCases.filter(contains) }
 }

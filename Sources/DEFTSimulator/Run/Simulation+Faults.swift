@@ -9,7 +9,8 @@ extension Simulation {
 
   func strike() {
     guard hasFaults else { return }
-    let fault = random.oneOf(Simulation.striking)
+    let isLoss = options.faults.contains(.groupLoss) && random.oneIn(4)
+    let fault = isLoss ? Fault.groupLoss : random.oneOf(Simulation.striking)
     if options.faults.contains(fault), strike(fault, for: random.around(options.faultInterval)) { occurrences.note(fault) }
     events.add(.fault, at: now + 1 + random.around(options.faultInterval / 4), target: 0)
   }
@@ -47,6 +48,7 @@ extension Simulation {
     case .egressCrash:
       guard !egress.isGone else { return false }
       crashEgress()
+    case .groupLoss: return loseGroup(random.below(options.pairs))
     case .stamperCrash, .stamperSuspicion:
       replaceUnit(random.below(options.units), isDead: fault == .stamperCrash)
     default:
@@ -72,6 +74,28 @@ extension Simulation {
       guard others.allSatisfy({ nodes[Int($0.rawValue)].isAlive && !suspected.contains($0) }) else { return false }
     }
     return true
+  }
+
+  /// What the map says of the pair does not protect it: none of its replicas is left that has its states. A node that lives
+  /// and is about to be declared dead must not be all that is left of one, or more would be lost than has to be.
+  private func loseGroup(_ pair: Int) -> Bool {
+    let assignment = map[pair]
+    guard marks.allSatisfy({ $0 < replicasPerPair - 4 }),
+      (0..<options.pairs).allSatisfy({ Int(map[$0].epoch) < FlowHistory.replicas }),
+      suspected.allSatisfy({ !nodes[Int($0.rawValue)].isAlive })
+    else { return false }
+    var victims = [assignment.primary]
+    if let secondary = assignment.secondary, assignment.standing == .inSync || random.oneIn(3) { victims.append(secondary) }
+    victims = victims.filter { nodes[Int($0.rawValue)].isAlive }
+    // What is on its way to a node that comes back at once may find a replica there that begins with nothing.
+    let comesBack = random.oneIn(2)
+    for victim in victims {
+      nodes[Int(victim.rawValue)].crash()
+      noteSuspicion(victim)
+      let due = now + 1 + random.around(options.controlLatency)
+      if comesBack { events.add(.restart, at: due, target: Int(victim.rawValue)) }
+    }
+    return !victims.isEmpty
   }
 
   private func noteSuspicion(_ node: NodeID) {

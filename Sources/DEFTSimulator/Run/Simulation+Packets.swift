@@ -92,7 +92,7 @@ extension Simulation {
       checkNewFlow(flow)
       add(flow)
     }
-    require(flow.next == metadata.counter && !flow.isClosing, .slots) {
+    require(flow.next == metadata.counter && !flow.isClosing && flow.endedIn == nil, .slots) {
       "flow \(flow.flowID) is stamped \(metadata.counter), not \(flow.next)"
     }
     if metadata.layout.isCloseMarker { flow.isClosing = true }
@@ -189,7 +189,8 @@ extension Simulation {
     case .secondary: secondaryPaths[flight.pair].inFlight -= 1
     case .egress:
       releasePaths[flight.pair].inFlight -= 1
-      guard flight.egressTerm == egress.term, !egress.isGone else {
+      guard flight.egressTerm == egress.term(flight.pair), !egress.isGone else {
+        if !egress.isGone, flight.egressTerm < egress.term(flight.pair) { occurrences.note(.lateRelease) }
         trace("\(text(flight.packet)) comes to an egress that is no more")
         return giveBack(flight.packet, 0, 1, "a path")
       }

@@ -49,6 +49,10 @@ public final class Simulation {
   var proposalsUnderWay: [Int]
   /// Messages of moves under way; events name them by their place.
   var moveMessages: [MoveMessage] = []
+  /// Pairs whose primary is dead, without anybody yet who could begin in its place.
+  var lostPairs: Set<Int> = []
+  /// By flow index: the latest floor that a unit has told of (`PrimaryReplica+Restart.swift`).
+  var floors: [Int: UInt32] = [:]
   /// Nodes that the failure detector is about to report.
   var suspected: Set<NodeID> = []
   /// Replicas that each pair has had; and that the map has named for it, of which some may not have learnt so. Of those a pair
@@ -127,7 +131,8 @@ public final class Simulation {
       releasePaths.append(PacketPath(to: .egress, pair: pair))
       makePair(pair)
     }
-    egress = EgressActor(self, index: actors.count, term: 1)
+    egress = EgressActor(
+      self, index: actors.count, number: 1, terms: [UInt32](repeating: 1, count: options.pairs))
     add(egress)
     for unit in 0..<options.units {
       let keys = (0..<options.keys).filter { $0 % options.units == unit }

@@ -58,6 +58,22 @@ public struct SimulationOptions: Sendable {
     drawReplication(&random)
     drawTimes(&random)
     drawMoves()
+    drawGroupLoss()
+  }
+
+  /// From a generator of its own, as moves.
+  private mutating func drawGroupLoss() {
+    var random = SeededGenerator(seed: seed &* 0x1000_0007 &+ 43)
+    // A unit that takes another's place knows what its slots have had from replicas; and what is left of a lost pair's
+    // groups on their way from or to another is not followed.
+    let unitsFail = faults.contains(.stamperCrash) || faults.contains(.stamperSuspicion)
+    guard random.oneIn(3), !unitsFail, moveInterval == 0 else { return }
+    faults.set(.groupLoss, true)
+    // Egress holds something when it strikes.
+    if random.oneIn(2) {
+      faults.set(.releaseLoss, true)
+      faults.set(.releaseReordering, true)
+    }
   }
 
   /// From a generator of its own, so that what moves nothing stays as it was.
@@ -81,8 +97,8 @@ public struct SimulationOptions: Sendable {
   private mutating func drawFaults(_ random: inout SeededGenerator) {
     // One run in eight has none, one in four a single kind.
     let habit = random.below(8)
-    for fault in Fault.allCases where habit > 2 && random.oneIn(habit < 6 ? 4 : 2) { faults.set(fault, true) }
-    if habit == 1 || habit == 2 { faults.set(random.oneOf(Fault.allCases), true) }
+    for fault in FaultSet.drawn where habit > 2 && random.oneIn(habit < 6 ? 4 : 2) { faults.set(fault, true) }
+    if habit == 1 || habit == 2 { faults.set(random.oneOf(FaultSet.drawn), true) }
     packetFaults = random.oneOf([3, 10, 30, 100])
     faultInterval = UInt64(random.oneOf([10_000, 40_000, 150_000]))
     interruption = random.oneOf([0, 2, 6])

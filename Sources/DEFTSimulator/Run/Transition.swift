@@ -21,6 +21,8 @@ public enum Transition: Int, CaseIterable, Sendable {
   case noCredit, poolEmpty, noSlot
   case egressTold, egressToldBySuccessor, toldAgain, ambiguousResent, ambiguousLost, staleAcknowledgement
   case unitReplaced, staleIncarnation, orphanClosed, orphanMarkerAgain, orphanForgotten, packetsOfOrphanLost
+  case restarted, restartedWhileSyncing, flowRestarted, floorTaken, floorsToldAgain, lostGeneration, egressBegunAnew,
+    lateRelease, heldAbandoned
 
   public var name: String { "\(self)" }
 }

@@ -12,6 +12,7 @@ public enum Property: String, CaseIterable, Sendable {
   case lostTruly = "what is declared lost was lost on every way, and no replica holds it (R5)"
   case movedState = "the state that moves is a run of exactly the packets that were settled (R11)"
   case oneOwner = "a flow's packets are decided on by the pair that the map names, and no other (R11)"
+  case lostStates = "states are given up only when both replicas are gone, and what ended with them is not taken any more"
   case digests = "at rest both replicas' states are those of a sequential run"
   case packetMemory = "every packet is given back exactly once, and not used after that"
   case bounds = "no queue is longer than its bound"

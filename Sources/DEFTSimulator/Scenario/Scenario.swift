@@ -16,6 +16,7 @@
 /// suspect primary    learn n1 | all          the map changes; a node (or everybody) learns of it
 /// wait 20us          run 1ms                 time passes: nothing happens; everything goes on by itself
 /// expect egress f1 1..3, 5   expect egress f1 nothing   expect released f1 2   expect held 3   expect pair (n1, none, epoch 2)
+/// expect losses 1                            how often the map has given up the pair's states
 /// settle                                     nothing fails any more: everything must come to its end
 /// ```
 public enum Scenario {

@@ -196,6 +196,7 @@ final class ScenarioRun {
       let wanted = words.dropFirst().joined(separator: " ")
       let found = simulation.map[0].text.filter { !"(),".contains($0) }
       return differs(found, wanted)
+    case "losses": return differs("\(simulation.map[0].losses)", words.last ?? "")
     case "backlog": return differs("\(simulation.primary(0)?.replica.backlogCount ?? 0)", words.last ?? "")
     default: return "expect what?"
     }
