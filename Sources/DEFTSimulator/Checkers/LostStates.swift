@@ -54,11 +54,13 @@ extension Simulation {
 
   /// A closed flow that never was, in a snapshot: what came before it in the slot is over.
   func noteFloorInSnapshot(_ flowID: UInt32) -> Bool {
+    guard isFloor(flowID) else { return false }
     let index = layout.index(flowID)
-    guard floors[index] == flowID else { return false }
     for flow in allFlows[index] where layout.isLater(flowID, than: flow.flowID) { flow.appliedNext = flow.next }
     return true
   }
+
+  func isFloor(_ flowID: UInt32) -> Bool { floors[layout.index(flowID)] == flowID }
 
   /// What a replica has at rest in a slot of which everything is over.
   func floorDigest(_ flowID: UInt32) -> UInt64 {

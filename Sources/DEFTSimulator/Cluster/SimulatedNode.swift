@@ -61,6 +61,12 @@ final class SimulatedNode {
     }
     for actor in retiring { actor.die() }
     retiring = []
+    // A group that has moved waits for what its former owners have kept, unless both are lost.
+    if simulation.options.faults.contains(.groupLoss) {
+      for packet in simulation.packets.blocks where simulation.packets.references(packet, holder) > 0 {
+        simulation.noteLostCopy(packet)
+      }
+    }
     simulation.packets.giveBackAll(of: holder)
   }
 

@@ -32,7 +32,10 @@ extension Simulation {
     trace("map: pair \(pair) \(transition): \(outcome), \(map[pair].text)")
     guard case .accepted = outcome else { return }
     noteOwner(pair)
-    if map[pair].losses > before[pair].losses { noteLoss(pair, before[pair]) }
+    if map[pair].losses > before[pair].losses {
+      named[pair] += 1
+      noteLoss(pair, before[pair])
+    }
     if map[pair].standing == .none { lookForSecondary(pair) }
     switch transition {
     case .syncFinished: countEarlyVotes(pair)
@@ -97,7 +100,7 @@ extension Simulation {
     lostPairs.remove(pair)
     let assignment = map[pair]
     let free = nodes.filter { $0.isAlive && !suspected.contains($0.id) && $0.id != assignment.primary }
-    guard let first = free.first, marks[pair] < replicasPerPair - 1 else {
+    guard let first = free.first, named[pair] < replicasPerPair else {
       lostPairs.insert(pair)
       return lookForSecondary(pair)
     }

@@ -80,7 +80,7 @@ extension Simulation {
   /// and is about to be declared dead must not be all that is left of one, or more would be lost than has to be.
   private func loseGroup(_ pair: Int) -> Bool {
     let assignment = map[pair]
-    guard marks.allSatisfy({ $0 < replicasPerPair - 4 }),
+    guard named.allSatisfy({ $0 < replicasPerPair - 4 }),
       (0..<options.pairs).allSatisfy({ Int(map[$0].epoch) < FlowHistory.replicas }),
       suspected.allSatisfy({ !nodes[Int($0.rawValue)].isAlive })
     else { return false }

@@ -64,10 +64,9 @@ public struct SimulationOptions: Sendable {
   /// From a generator of its own, as moves.
   private mutating func drawGroupLoss() {
     var random = SeededGenerator(seed: seed &* 0x1000_0007 &+ 43)
-    // A unit that takes another's place knows what its slots have had from replicas; and what is left of a lost pair's
-    // groups on their way from or to another is not followed.
+    // A unit that takes another's place knows what its slots have had from replicas.
     let unitsFail = faults.contains(.stamperCrash) || faults.contains(.stamperSuspicion)
-    guard random.oneIn(3), !unitsFail, moveInterval == 0 else { return }
+    guard random.oneIn(3), !unitsFail else { return }
     faults.set(.groupLoss, true)
     // Egress holds something when it strikes.
     if random.oneIn(2) {
