@@ -22,8 +22,8 @@ final class ControlPlane: ReplicaLinks, @unchecked Sendable {
     self.replication = replication
     self.networkFunction = networkFunction
     self.stateSize = stateSize
-    // Each planned failure brings a pair to one more node.
-    let nodeCount = max(2, configuration.pairs) + configuration.failures.count
+    // Each planned failure brings a pair to one more node, or to two.
+    let nodeCount = max(2, configuration.pairs) + configuration.failures.reduce(0) { $0 + ($1.victim == .pair ? 2 : 1) }
     if replication.isReplicated {
       var logger = Logger(label: "deft", factory: { StreamLogHandler.standardError(label: $0) })
       logger.logLevel = .warning

@@ -71,6 +71,10 @@ struct ReplayCommand: ParsableCommand {
     help: "Kill a secondary when so many packets have been stamped: N[,N…]. The pairs take turns.")
   var failSecondaryAt = PacketNumbers()
   @Option(
+    name: .customLong("fail-pair-at"),
+    help: "Kill both replicas of a pair when so many packets have been stamped: N[,N…]. Its flows' states are lost.")
+  var failPairAt = PacketNumbers()
+  @Option(
     help: ArgumentHelp(
       "Move all flow groups of one pair to another when so many packets have been stamped: FROM:TO@PACKET[,…].",
       valueName: "from:to@packet"))
@@ -119,15 +123,19 @@ struct ReplayCommand: ParsableCommand {
     try check("flows", flows, 1...6_291_456)
     try check("idle-timeout", idleTimeout.nanoseconds, 1_000_000...3_600_000_000_000)
     try check("failure-detection", failureDetection.nanoseconds, 0...1_000_000_000)
-    let failures = failPrimaryAt.packets + failSecondaryAt.packets + migrate.all.map(\.packet)
+    let failures =
+      failPrimaryAt.packets + failSecondaryAt.packets + failPairAt.packets + migrate.all.map(\.packet)
     guard failures.count <= 64 else {
       throw ValidationError("\(failures.count) planned failures and migrations: use at most 64")
     }
     guard Set(failures).count == failures.count else {
-      throw ValidationError("--fail-primary-at, --fail-secondary-at and --migrate name the same packet: use different ones")
+      throw ValidationError("--fail-…-at and --migrate name the same packet: use different ones")
     }
     if !failures.isEmpty, replication == .off {
-      throw ValidationError("--fail-primary-at, --fail-secondary-at and --migrate need --replication on")
+      throw ValidationError("--fail-…-at and --migrate need --replication on")
+    }
+    if !failPairAt.packets.isEmpty, !migrate.all.isEmpty {
+      throw ValidationError("--fail-pair-at and --migrate do not go together: use one of them")
     }
     for migration in migrate.all where max(migration.source, migration.target) >= pairs {
       throw ValidationError(

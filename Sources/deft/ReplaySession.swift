@@ -224,6 +224,7 @@ struct ReplaySession<Function: NetworkFunction> {
     let failures =
       options.failPrimaryAt.packets.map { (packet: $0, victim: PlannedFailure.Victim.primary) }
       + options.failSecondaryAt.packets.map { (packet: $0, victim: .secondary) }
+      + options.failPairAt.packets.map { (packet: $0, victim: .pair) }
     configuration.failures = failures.sorted { $0.packet < $1.packet }.enumerated().map { index, failure in
       PlannedFailure(failure.victim, at: failure.packet, pair: index % options.pairs)
     }

@@ -105,6 +105,9 @@ struct ReplaySummary: Codable {
     var copies: Int
     /// µs until what was voted for had been processed again.
     var takeoverMicroseconds: Double?
+    /// Both replicas failed: flows that ended and began anew, and stamped packets of theirs that never left.
+    var restartedFlows: UInt64?
+    var lostPackets: UInt64?
     /// µs from the crash until a new secondary was in sync.
     var unprotectedMicroseconds: Double
     /// µs, stamp to release, meanwhile.
@@ -218,6 +221,8 @@ struct ReplaySummary: Codable {
         victim: record.failure.victim.rawValue, pair: record.failure.pair, packet: record.failure.packet,
         epoch: record.epoch, copies: record.copies,
         takeoverMicroseconds: record.failure.victim == .primary ? Double(record.takeover) / 1000 : nil,
+        restartedFlows: record.failure.victim == .pair ? record.restartedFlows : nil,
+        lostPackets: record.failure.victim == .pair ? record.lostPackets : nil,
         unprotectedMicroseconds: Double(record.unprotected) / 1000,
         longestLatencyMicroseconds: Double(record.longestLatency) / 1000,
         longestSyncLatencyMicroseconds: Double(record.longestSyncLatency) / 1000)
@@ -303,6 +308,9 @@ struct ReplaySummary: Codable {
         "\(failure.victim) of pair \(failure.pair) at packet \(failure.packet): "
           + (failure.takeoverMicroseconds.map {
             String(format: "%d copies taken over in %.0f µs, ", failure.copies, $0)
+          } ?? "")
+          + (failure.restartedFlows.map { flows in
+            "state lost: \(flows) flows begin anew, \(failure.lostPackets ?? 0) packets had not left; "
           } ?? "")
           + String(
             format: "two replicas again after %.0f µs, longest latency %.0f µs, %.0f µs while the new one synchronised",

@@ -56,6 +56,37 @@ extension EndToEnd {
           == Dictionary(grouping: afterFailures) { $0 }.mapValues(\.count))
     }
 
+    /// Both replicas at once: what is missing is counted to the packet, what comes out is in order, each frame once, and at the
+    /// end there are two replicas with equal states.
+    @Test(
+      "A pair is lost", arguments: CaptureCase.named("ipv6.pcap", "vlan-qinq-mpls.pcap", "frags-v4v6.pcap"),
+      [
+        "--fail-pair-at 700", "--fail-pair-at 300,1200 --unprotected release --idle-timeout 1ms",
+        "--fail-pair-at 200,400,900 --fail-primary-at 600 --fail-secondary-at 1000 --pairs 2 --stampers 2",
+      ] as [OptionCase])
+    func pairLost(capture: CaptureCase, options: OptionCase) async throws {
+      let traffic = try Traffic.of(capture.file)
+      let loops = 2_000 / traffic.frames.count + 2
+      let directory = try WorkDirectory()
+      let run = try await Deft.replay(traffic.path, "out.pcap", options.words + ["--loop", "\(loops)"], in: directory)
+      #expect(run.status == 0, "\(run)")
+      let summary = try run.summary()
+      #expect(summary.violations == [] && summary.packets.stamped == loops * traffic.frames.count, "\(run)")
+      let losses = summary.failures.filter { $0.victim == "pair" }
+      #expect(losses.count == options.words[1].split(separator: ",").count, "\(run)")
+      #expect(losses.allSatisfy { ($0.restartedFlows ?? 0) > 0 }, "\(run)")
+      for pair in summary.pairs {
+        #expect(pair.secondaryDigest == pair.primaryDigest, "pair \(pair.pair): \(run)")
+      }
+      let output = try CaptureReader.read(directory.url("out.pcap"))
+      let lost = losses.reduce(0) { $0 + ($1.lostPackets ?? 0) }
+      #expect(output.count == loops * traffic.frames.count - lost, "\(run)")
+      // Idle flows may overtake themselves (`expectFaithful`).
+      guard !options.text.contains("--idle-timeout") else { return }
+      let defect = traffic.defect(of: output, sent: loops * traffic.frames.count, allowsLoss: true)
+      #expect(defect == nil, "\(run)")
+    }
+
     @Test("A failure behind the end of the source is a violation", arguments: CaptureCase.named("tcpreplay-test.pcap"))
     func tooLate(capture: CaptureCase) async throws {
       let run = try await Deft.replay(capture.file.path, "none", ["--fail-primary-at", "1000000"], in: try WorkDirectory())

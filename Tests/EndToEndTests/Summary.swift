@@ -46,6 +46,8 @@ struct Summary: Decodable {
     var packet: Int
     var copies: Int
     var takeoverMicroseconds: Double?
+    var restartedFlows: Int?
+    var lostPackets: Int?
     var unprotectedMicroseconds: Double
   }
   struct Migration: Decodable {

@@ -23,6 +23,12 @@ extension EgressChain {
     return heldPackets.removeFirst(&flow.pointee.heldHead)
   }
 
+  /// Counter of the flow's last packet that was let out; 0: none was.
+  public func lastLetOut(_ flowID: UInt32) -> UInt32 {
+    let flow = flows + layout.index(flowID)
+    return flow.pointee.flowID == flowID ? flow.pointee.last : 0
+  }
+
   /// Another attempt to tell: what an earlier one said of the flow does not count. A dead primary may have told of packets
   /// that nobody has, before it came to say what of them was let out.
   public mutating func forgetBeginning(flowIndex: Int) {

@@ -144,6 +144,9 @@ public struct FlowTable: ~Copyable {
     return record.pointee.flowID != 0 ? record : nil
   }
 
+  /// Of the slot's last flow, be it forgotten.
+  func nextCounter(_ slot: Int) -> UInt32 { records[slot].nextCounter }
+
   /// Forgets the flow in `slot`, which stays taken until `slots` is told that it is free.
   mutating func remove(_ slot: Int) {
     var position = Int(records[slot].position)

@@ -31,6 +31,8 @@ public struct SlotPool: ~Copyable {
   private let freeSlots: UnsafeMutablePointer<UInt32>
   private var freeCount: Int
   public let count: Int
+  /// Slots from here on have never had a flow: of them nobody knows anything. (Slots are given out densely.)
+  private(set) var usedEnd: Int
   public internal(set) var closingCount = 0
   var recovery: SlotRecovery?
 
@@ -38,6 +40,7 @@ public struct SlotPool: ~Copyable {
     self.layout = layout
     self.unit = unit
     self.count = count
+    usedEnd = incarnation == 1 ? 0 : count
     flowIDs = memory(count * 4).bindMemory(to: UInt32.self, capacity: count)
     freeSlots = memory(count * 4).bindMemory(to: UInt32.self, capacity: count)
     states = memory(count).bindMemory(to: State.self, capacity: count)
@@ -66,6 +69,7 @@ public struct SlotPool: ~Copyable {
     freeCount -= 1
     let slot = Int(freeSlots[freeCount])
     states[slot] = .open
+    usedEnd = max(usedEnd, slot + 1)
     return flowIDs[slot]
   }
 

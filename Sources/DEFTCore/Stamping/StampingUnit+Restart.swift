@@ -32,23 +32,25 @@ public struct UnitRestart: Sendable, Equatable {
 }
 
 extension StampingUnit {
-  /// One piece of *ending*, so that other units on the lcore keep going: of the next `limit` slots, those whose flows are the
-  /// pair's. Flows that were open go on with the next packet, as new flows; slots of flows that were closing are free.
-  /// `body` is called with each flow ID that has ended.
+  /// One piece of *ending*, so that other units on the lcore keep going: of the next `limit` slots that ever had a flow, those whose
+  /// flows are the pair's. Flows that were open go on with the next packet, as new flows; slots of flows that were closing are free.
+  /// `body` is called with each flow ID that has ended, and the counter that its next packet, or its close marker, had got.
   public mutating func endGenerations(
-    _ restart: inout UnitRestart, limit: Int, isOwned: (_ flowIndex: Int) -> Bool, _ body: (UInt32) -> Void = { _ in }
+    _ restart: inout UnitRestart, limit: Int, isOwned: (_ flowIndex: Int) -> Bool, _ body: (ClockEntry) -> Void = { _ in }
   ) {
     guard restart.phase == .ending else { return }
-    for slot in restart.slot..<min(restart.slot + limit, table.slots.count) where isOwned(index(slot)) {
+    let end = table.slots.usedEnd
+    for slot in restart.slot..<min(restart.slot + limit, end) where isOwned(index(slot)) {
       guard let flowID = table.slots.endGeneration(slot) else { continue }
+      let next = table.nextCounter(slot)
       if let record = table.active(slot) {
         record.pointee.flowID = table.slots.flowIDs[slot]
         record.pointee.nextCounter = Stamp.firstCounter
       }
       restarted &+= 1
-      body(flowID)
+      body(ClockEntry(flowID: flowID, next: next))
     }
-    restart.advance(limit, of: table.slots.count)
+    restart.advance(limit, of: end)
   }
 
   /// One piece of *telling*: `body` is called with the floors of the next `limit` slots, as far as they are the pair's, and
@@ -57,10 +59,11 @@ extension StampingUnit {
     _ restart: inout UnitRestart, limit: Int, isOwned: (_ flowIndex: Int) -> Bool, _ body: (UInt32) -> Void
   ) {
     guard restart.phase == .telling else { return }
-    for slot in restart.slot..<min(restart.slot + limit, table.slots.count) where isOwned(index(slot)) {
+    let end = table.slots.usedEnd
+    for slot in restart.slot..<min(restart.slot + limit, end) where isOwned(index(slot)) {
       if let floor = table.slots.floor(slot) { body(floor) }
     }
-    restart.advance(limit, of: table.slots.count)
+    restart.advance(limit, of: end)
   }
 
   private func index(_ slot: Int) -> Int {

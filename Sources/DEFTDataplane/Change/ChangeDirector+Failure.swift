@@ -64,7 +64,7 @@ extension ChangeDirector {
     failures.withLock { $0.append(record) }
   }
 
-  private func propose(_ transition: MapTransition, pair: Int, ifEpoch epoch: UInt32) throws {
+  func propose(_ transition: MapTransition, pair: Int, ifEpoch epoch: UInt32) throws {
     if case .refused(let reason) = map.propose(transition, pair: pair, ifEpoch: epoch) {
       throw ChangeStepError(text: "the map refused it: \(reason)")
     }
@@ -112,7 +112,7 @@ extension ChangeDirector {
   }
 
   /// A new host gets copies of all that is stamped from now on, and a snapshot of all before.
-  private func bringUpSecondary(pair: Int, arena: TableArena, record: inout FailureRecord) throws {
+  func bringUpSecondary(pair: Int, arena: TableArena, record: inout FailureRecord) throws {
     let (survivor, newcomer) = (pipeline.present[pair].primary, nextHost[pair])
     nextHost[pair] += 1
     pipeline.present[pair].secondary = newcomer

@@ -6,7 +6,7 @@ import Synchronization
 
 /// Makes planned changes in a running pipeline, failures and migrations, and does what the map's followers do on their
 /// hosts. The protocol itself is DEFTCore's; here are only the steps, in order, each on the lcore that owns what it changes:
-/// those of failures in `ChangeDirector+Failure`, those of migrations in `ChangeDirector+Migration`.
+/// those of failures in `ChangeDirector+Failure` and `ChangeDirector+Loss`, those of migrations in `ChangeDirector+Migration`.
 ///
 /// One thread of its own; one change after the other. The pipeline is drained only when all planned changes have happened,
 /// every pair has two replicas in sync again and no group moves.
@@ -43,8 +43,10 @@ final class ChangeDirector<Function: NetworkFunction>: @unchecked Sendable {
     let pairs = configuration.pairs
     nextHost = Array(repeating: 2, count: pairs)
     let bytes = TableArena.bytes(configuration.replication, layout: pipeline.layout, state: Function.State.self)
-    arenas = configuration.failures.map { _ in
-      (TableArena(capacity: bytes.primary), TableArena(capacity: bytes.secondary))
+    arenas = configuration.failures.map {
+      // One that takes over has its secondary's table of flows.
+      let primary = bytes.primary + ($0.victim == .pair ? bytes.secondary : 0)
+      return (TableArena(capacity: primary), TableArena(capacity: bytes.secondary))
     }
     map = ClusterMap(
       pairs: (0..<pairs).map { pair in
@@ -96,7 +98,12 @@ final class ChangeDirector<Function: NetworkFunction>: @unchecked Sendable {
         switch change {
         case .failure(let failure):
           failureCount += 1
-          try carryOut(failure, arenas: arenas[failureCount - 1], next: next)
+          let arenas = arenas[failureCount - 1]
+          if failure.victim == .pair {
+            try carryOutLoss(failure, arenas: arenas, next: next)
+          } else {
+            try carryOut(failure, arenas: arenas, next: next)
+          }
         case .migration(let migration): try carryOut(migration, next: next)
         }
       } catch {
@@ -128,6 +135,7 @@ final class ChangeDirector<Function: NetworkFunction>: @unchecked Sendable {
     on(lcore: pipeline.lcore(ofPair: pair, host: host), body)
   }
   func onStampers(_ body: @escaping () -> Void) { on(lcore: pipeline.placement.stampers, body) }
+  func onEgress(_ body: @escaping () -> Void) { on(lcore: pipeline.placement.egress, body) }
 
   private func on(lcore: Int, _ body: @escaping () -> Void) {
     if occupied == lcore { return body() }

@@ -3,12 +3,17 @@ public struct PlannedFailure: Sendable, Equatable {
   public enum Victim: String, Sendable {
     case primary
     case secondary
+    /// Both replicas at once: the flows' states are lost, and they begin anew.
+    case pair
   }
   public var victim: Victim
   /// It happens when so many packets have been stamped.
   public var packet: UInt64
   /// Whose replica dies.
   public var pair: Int
+
+  /// Hosts that take the places of those that fail.
+  var newHosts: Int { victim == .pair ? 2 : 1 }
 
   public init(_ victim: Victim, at packet: UInt64, pair: Int) {
     self.victim = victim
@@ -24,6 +29,10 @@ public struct FailureRecord: Sendable {
   public var epoch: UInt32 = 0
   /// Copies that the new primary had to process again.
   public var copies = 0
+  /// Both replicas failed: flows that ended and began anew, and packets of theirs that were stamped and never left (those that
+  /// the NF would have dropped among them).
+  public var restartedFlows: UInt64 = 0
+  public var lostPackets: UInt64 = 0
   /// ns from the order to take over until the new primary had processed what was voted for.
   public var takeover: UInt64 = 0
   /// ns from the crash until a new secondary was in sync.

@@ -146,10 +146,13 @@ extension Pipeline {
       } else if report.droppedByFunction == 0 {
         // Packets are processed and released again after a failure; out they go once. What was destroyed on one way may
         // have been lost with the replica that had it: then it is declared lost.
-        let missing = report.stamped - min(report.stamped, report.transmitted)
+        // What was lost with both replicas of a pair is known to the packet.
+        let lost = report.lostWithPairs
+        let missing = report.stamped - min(report.stamped, report.transmitted + lost)
         check(
-          report.transmitted <= report.stamped && missing <= report.destroyedEverywhere + report.declaredLost,
+          report.transmitted + lost <= report.stamped && missing <= report.destroyedEverywhere + report.declaredLost,
           "stamped \(report.stamped) but transmitted \(report.transmitted)"
+            + (lost > 0 ? " and lost with both replicas \(lost)" : "")
             + (configuration.loss > 0
               ? "; destroyed on every way \(report.destroyedEverywhere), declared lost \(report.declaredLost)" : ""))
       }

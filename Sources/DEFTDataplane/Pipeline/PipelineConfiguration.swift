@@ -35,7 +35,7 @@ public struct PipelineConfiguration: Sendable {
 
   /// Replicas that a pair has in its life: two, and one more for each failure.
   func hosts(ofPair pair: Int) -> Int {
-    replication.isReplicated ? 2 + failures.count { $0.pair == pair } : 1
+    replication.isReplicated ? 2 + failures.reduce(0) { $0 + ($1.pair == pair ? $1.newHosts : 0) } : 1
   }
 
   /// Packets that may wait for their turn at a replica: what can lie between the stampers and it, and what gap repair brings.

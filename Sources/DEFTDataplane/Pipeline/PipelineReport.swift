@@ -61,6 +61,8 @@ public struct PipelineReport: Sendable {
 
   /// Packets that primaries have declared lost (R5).
   public var declaredLost: UInt64 { pairs.reduce(0) { $0 + $1.primary.repair.lost } }
+  /// Packets that were stamped, had not left when both replicas of their pair failed, and never will.
+  public var lostWithPairs: UInt64 { failures.reduce(0) { $0 + $1.lostPackets } }
   /// Received and dropped before stamping.
   public var droppedUnstamped: UInt64 {
     [DropReason.inputBufferFull, .flowTableFull].reduce(0) { $0 + (drops[$1] ?? 0) }

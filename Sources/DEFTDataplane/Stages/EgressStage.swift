@@ -235,6 +235,20 @@ struct EgressStage: ~Copyable {
   private func acknowledge() {
     for pair in 0..<pairCount { acknowledged[pair].pointee.store(ledgers[pair].acknowledged, ordering: .releasing) }
   }
+  // MARK: orders, carried out between two polls
+
+  /// Packets of a generation that has ended which were stamped and never left; the NF may have dropped some of them.
+  func lostCount(_ ended: ClockEntry) -> UInt64 {
+    UInt64(max(0, ended.next.serialDistance(from: chain.lastLetOut(ended.flowID)) - 1))
+  }
+  /// Both replicas of the flow's pair were lost: its chain begins anew.
+  mutating func begin(_ entry: EgressEntry) {
+    while var packet = chain.takeAbandoned(flowIndex: chain.layout.index(entry.flowID)) {
+      withUnsafeMutablePointer(to: &packet) { cd_release(handles($0), 1, 1, isShared) }
+    }
+    chain.begin(entry)
+  }
+
   /// Released packets that a decision was made on and that are not held.
   var decided: UInt64 { chain.transmitted + chain.forgotten + chain.suppressed }
   var isIdle: Bool { outgoingHead == outgoingTail && chain.heldCount == 0 }

@@ -181,6 +181,18 @@ struct StamperStage: ~Copyable {
     unit.table.slots.closingFlows.filter { fabric.pair($0) == pair }
   }
 
+  // MARK: a pair has lost its states
+
+  /// One piece of the slots: the generations of the pair's flows end. What its dead primary said of closes comes first.
+  mutating func endGenerations(_ restart: inout UnitRestart, pair: Int, limit: Int, _ body: (ClockEntry) -> Void) {
+    takeCommittedCloses()
+    unit.endGenerations(&restart, limit: limit, isOwned: { fabric.pair(UInt32($0)) == pair }, body)
+  }
+  /// One piece of the slots' floors, for the pair's new primary.
+  func tellFloors(_ restart: inout UnitRestart, pair: Int, limit: Int, _ body: (UInt32) -> Void) {
+    unit.tellFloors(&restart, limit: limit, isOwned: { fabric.pair(UInt32($0)) == pair }, body)
+  }
+
   @inline(__always)
   private mutating func takeCommittedCloses() {
     for ring in committedCloses where cd_ring_count(ring) > 0 { freeSlots(ring) }

@@ -16,6 +16,8 @@ struct Switch: ~Copyable {
   private let secondaries: UnsafeMutablePointer<FabricPath>
   /// By pair.
   private let hasSecondary: UnsafeMutablePointer<Bool>
+  /// By pair: it has no credit, for it has lost its states, and its new primary does not know which flows are over.
+  private let isHalted: UnsafeMutablePointer<Bool>
   let isReplicated: Bool
   private let isShared: Bool
   /// One burst's packets by pair.
@@ -42,6 +44,8 @@ struct Switch: ~Copyable {
     survivors = .allocate(capacity: StamperStage.burst)
     hasSecondary = .allocate(capacity: pairCount)
     hasSecondary.initialize(repeating: isReplicated, count: pairCount)
+    isHalted = .allocate(capacity: pairCount)
+    isHalted.initialize(repeating: false, count: pairCount)
     rules = .allocate(capacity: Switch.groupCount)
     for group in 0..<Switch.groupCount { rules[group] = UInt16(group % pairCount) }
     primaries = .allocate(capacity: pairCount)
@@ -69,7 +73,7 @@ struct Switch: ~Copyable {
     for pair in 0..<pairCount {
       var credit = min(primaries[pair].credit, backlogLimit - primaries[pair].backlog)
       if hasSecondary[pair] { credit = min(credit, secondaries[pair].credit) }
-      credits[pair] = max(0, credit)
+      credits[pair] = isHalted[pair] ? 0 : max(0, credit)
       least = min(least, credits[pair])
     }
     return least
@@ -166,6 +170,9 @@ struct Switch: ~Copyable {
       hasSecondary[pair] = false
     }
   }
+
+  /// Between two bursts: nothing more is sent to the pair, or something is again.
+  func halt(_ pair: Int, _ isHalted: Bool) { self.isHalted[pair] = isHalted }
 
   /// Another pair owns the group from now on. What was sent by the old ways is there already.
   mutating func setRule(group: Int, pair: Int) {

@@ -232,7 +232,7 @@ final class StamperActor: Actor {
       switch restart.phase {
       case .ending:
         let epoch = restart.epoch
-        stamper.endGenerations(&restart, limit: 4, isOwned: isOwned) { end($0, pair, epoch) }
+        stamper.endGenerations(&restart, limit: 4, isOwned: isOwned) { end($0.flowID, pair, epoch) }
         moved += 1
       case .telling, .told:
         guard case .primary(let actor) = simulation.nodes[Int(rules[pair].primary.rawValue)].roles[pair],
