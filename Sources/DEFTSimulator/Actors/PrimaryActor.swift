@@ -270,6 +270,8 @@ final class PrimaryActor: ReplicaActor {
     guard room > 0 else { return 0 }
     let packets = simulation.burstBuffer.baseAddress!
     let (count, first) = replica.retransmit(into: packets, capacity: room, now: simulation.now)
+    // What a replica that has stepped down would send it may have given back.
+    if count > 0 { simulation.checkOwner(self) }
     for i in 0..<count {
       simulation.occurrences.note(.retransmitted)
       simulation.trace("\(name): sends \(simulation.text(packets[i])) again")
