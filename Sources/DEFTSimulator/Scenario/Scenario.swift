@@ -5,15 +5,18 @@
 /// stamp f1 x3        stamp f1 dropped        packets of connection 1; one that the NF drops
 /// deliver primary    deliver egress f1 2..3  packets under way arrive: all of them, or those
 /// lose secondary f1 2                        a packet under way does not arrive
-/// primary takes | replays | closes | releases | retransmits | frees | reads | repairs
+/// keep primary f1 2  forward                 a former owner, dismissed, keeps a packet; sends on what it kept (R8)
+/// primary takes | replays | closes | releases | retransmits | frees | reads | repairs | syncs
 /// secondary holds | reads | votes | frees | repairs
 /// egress works       acknowledge             egress decides; its word reaches the primaries
 /// messages           messages to primary     control messages arrive and are read: all, until there are no more
+/// message to secondary                       the next one alone arrives and is read
 /// cut                reconnect
 /// crash primary      crash n2                a node fails
 /// crash egress       suspect egress          egress fails; the map names another
 /// crash stamper                              the stamping unit fails, and another takes its place
 /// suspect primary    learn n1 | all          the map changes; a node (or everybody) learns of it
+/// name secondary                             the map names another secondary
 /// wait 20us          run 1ms                 time passes: nothing happens; everything goes on by itself
 /// expect egress f1 1..3, 5   expect egress f1 nothing   expect released f1 2   expect held 3   expect pair (n1, none, epoch 2)
 /// expect losses 1                            how often the map has given up the pair's states

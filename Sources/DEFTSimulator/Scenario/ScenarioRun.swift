@@ -6,6 +6,8 @@ final class ScenarioRun {
   private let arena = SimulationArena()
   /// Flow IDs by the scenario's numbers.
   private var flows: [Int: UInt32] = [:]
+  /// Packets under way that somebody keeps.
+  private var kept: [Event] = []
 
   init(_ options: SimulationOptions, print: ((String) -> Void)?) {
     simulation = Simulation(options, arena: arena, isDirected: true, print: print)
@@ -19,7 +21,8 @@ final class ScenarioRun {
     let rest = Array(words.dropFirst())
     switch words[0] {
     case "stamp": return stamp(rest)
-    case "deliver", "lose": return move(rest, isLost: words[0] == "lose")
+    case "deliver", "lose", "keep": return move(rest, words[0])
+    case "forward": forward()
     case "primary", "secondary": return step(words[0], rest.first ?? "")
     case "egress":
       for _ in 0..<4 { _ = simulation.egress.poll() }
@@ -29,6 +32,7 @@ final class ScenarioRun {
     case "messages":
       let to = rest.last ?? ""
       return exchange(toPrimary: to != "secondary", toSecondary: to != "primary")
+    case "message" where rest == ["to", "secondary"]: return passOne()
     case "cut": link?.end(link!.number)
     case "reconnect": happen { $0.kind == .linkOpens }
     case "crash" where rest.first == "stamper": simulation.replaceUnit(0, isDead: true)
@@ -40,6 +44,7 @@ final class ScenarioRun {
     case "suspect":
       guard let node = node(rest.first) else { return "no such node" }
       simulation.suspect(Int(node.id.rawValue))
+    case "name" where rest == ["secondary"]: happen { $0.kind == .repairMap }
     case "learn": return learn(rest.first ?? "all")
     case "wait": simulation.now += ScenarioRun.time(rest.first) ?? 0
     case "run":
@@ -101,7 +106,7 @@ final class ScenarioRun {
     }
   }
 
-  private func move(_ words: [String], isLost: Bool) -> String? {
+  private func move(_ words: [String], _ what: String) -> String? {
     let destination: PacketPath.Destination
     switch words.first {
     case "primary": destination = .primary
@@ -122,9 +127,23 @@ final class ScenarioRun {
     let events = simulation.events.take(wanted)
     if events.isEmpty, flowID != nil { return "no such packet is under way" }
     for event in events {
-      if isLost { simulation.lose(Int(event.target)) } else { simulation.handle(event) }
+      switch what {
+      case "lose": simulation.lose(Int(event.target))
+      case "keep": kept.append(event)
+      default: simulation.handle(event)
+      }
     }
     return nil
+  }
+
+  /// R8: whoever has kept them was dismissed, and sends them on past the stamping units and what replaced those.
+  private func forward() {
+    for event in kept {
+      simulation.flights[Int(event.target)].isForwarded = true
+      simulation.flights[Int(event.target)].incarnation = .max
+      simulation.handle(event)
+    }
+    kept = []
   }
 
   // MARK: replicas
@@ -133,7 +152,7 @@ final class ScenarioRun {
     if who == "primary" {
       let steps: [String: PrimaryActor.Step] = [
         "takes": .take, "replays": .replay, "closes": .close, "releases": .release, "retransmits": .retransmit,
-        "frees": .free, "reads": .messages, "repairs": .repair,
+        "frees": .free, "reads": .messages, "repairs": .repair, "syncs": .sync,
       ]
       guard let actor = simulation.primary(0) else { return "there is no primary" }
       guard let step = steps[what] else { return "no such step" }
@@ -164,6 +183,19 @@ final class ScenarioRun {
       if toPrimary, let link { _ = link.primary?.perform(.messages) }
       link?.ring()
     }
+    return nil
+  }
+
+  /// The next control message arrives at the secondary, and no other.
+  private func passOne() -> String? {
+    happen { $0.kind == .pump }
+    let coming = simulation.events.take { $0.kind == .message && $0.payload & 1 == 0 }
+    guard let first = coming.first else { return "no message is under way" }
+    for event in coming.dropFirst() {
+      simulation.events.add(event.kind, at: event.time, target: Int(event.target), payload: event.payload)
+    }
+    simulation.handle(first)
+    _ = link?.secondary?.perform(.messages)
     return nil
   }
 
