@@ -4,6 +4,7 @@ import Foundation
 // Most share one build, in which a bug is chosen at run time; the others get a build each. Arguments: names of mutants to try;
 // none: all. Status 1 if one is not caught or does not apply.
 let seedLimit = 20_000
+let seedsBeforeScenarios = 2_000
 let root = URL(fileURLWithPath: FileManager.default.currentDirectoryPath)
 let wanted = Set(CommandLine.arguments.dropFirst())
 
@@ -38,15 +39,19 @@ struct Verdict {
   var how: String
 }
 
-/// What sees the bug that the simulator was built with.
+/// What sees the bug that the simulator was built with: one of the first seeds, a directed scenario, or one of many seeds.
 func judge(_ number: Int) -> Verdict {
-  let arguments = ["--seeds", String(seedLimit), "--mutant", String(number)]
+  judgeBySeeds(number, from: 1, count: seedsBeforeScenarios) ?? judgeByScenarios(number)
+    ?? judgeBySeeds(number, from: seedsBeforeScenarios + 1, count: seedLimit - seedsBeforeScenarios)
+    ?? Verdict(isCaught: false, seed: "-", how: "not seen in \(seedLimit) seeds")
+}
+
+func judgeBySeeds(_ number: Int, from: Int, count: Int) -> Verdict? {
+  let arguments = ["--from", String(from), "--seeds", String(count), "--mutant", String(number)]
   let result = run(".build/release/simulate", arguments, seconds: 900)
   // A run that never ends has been noticed, too.
   if result.status == 124 { return Verdict(isCaught: true, seed: "?", how: "a run does not end") }
-  guard let line = result.output.split(separator: "\n").first(where: { $0.hasPrefix("FAILED") }) else {
-    return judgeByScenarios(number) ?? Verdict(isCaught: false, seed: "-", how: "not seen in \(seedLimit) seeds")
-  }
+  guard let line = result.output.split(separator: "\n").first(where: { $0.hasPrefix("FAILED") }) else { return nil }
   let words = line.split(separator: " ", maxSplits: 4).map(String.init)
   return Verdict(isCaught: true, seed: String(words[2].dropLast()), how: String(words[3].prefix { $0 != ":" }))
 }
