@@ -12,8 +12,11 @@ extension Simulation {
     while log.seen < log.messages.count {
       let bytes = log.messages[log.seen].bytes
       log.seen += 1
-      guard actor.replica.room > 0 else { continue }
       forEachDenied(bytes) { range in
+        var isHeld = false
+        actor.replica.forEachHeld { isHeld = isHeld || range.contains($0.pointee.flowID, $0.pointee.counter) }
+        require(!isHeld, .lostTruly) { "\(actor.name) denies \(range), some of which it holds" }
+        guard actor.replica.room > 0 else { return }
         let waits = actor.input.waiting.contains { range.contains($0.pointee.flowID, $0.pointee.counter) }
         require(!waits, .lostTruly) { "\(actor.name) denies \(range), which waits in its input" }
       }
