@@ -2,9 +2,9 @@ import DEFTWire
 
 // What tests and reports look at.
 extension SecondaryReplica {
-  /// Nothing is held, awaited or unvoted.
+  /// Nothing is held, awaited, unvoted or staged.
   public var isQuiescent: Bool {
-    heldHead == heldTail && pending.count == 0 && gate.count == 0 && votedBatch == preparedBatch
+    heldHead == heldTail && pending.count == 0 && gate.count == 0 && gate.stagedCount == 0 && votedBatch == preparedBatch
   }
 
   /// What the replica holds of each flow, by index.
