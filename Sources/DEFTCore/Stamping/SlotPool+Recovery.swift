@@ -18,9 +18,10 @@ struct SlotRecovery {
   }
 
   /// Generations to skip from the last one that is known to be over. Of those that nobody knows, each earlier incarnation
-  /// may have used one: its first for the slot, whose packets never arrived, and may live on somewhere. So each has a
-  /// distance of its own, of at least 2 and, since later must stay later with 9 bits of generation, of at most 129: what comes
-  /// back after 128 failures of a unit is not under way any more.
+  /// may have used one: its first for the slot, whose packets never arrived, and may live on somewhere (a former owner of the
+  /// group that was dismissed sends on what it kept, past the units: R8). So each has a distance of its own, of at least 2
+  /// and, since later must stay later with 9 bits of generation, of at most 129: what comes back after 128 failures of a unit
+  /// is not under way any more.
   var skip: UInt32 { 2 + incarnation % 128 }
 }
 
