@@ -321,6 +321,10 @@ final class PrimaryActor: ReplicaActor {
     }
     let packets = simulation.burstBuffer.baseAddress!
     let count = min(room, input.count)
+    // With a window of one batch that is the paper's algorithm.
+    simulation.require(count == 0 || replica.batchesInFlight < simulation.options.replication.window, .bounds) {
+      "\(name) takes packets with \(replica.batchesInFlight) batches in flight"
+    }
     for i in 0..<count { packets[i] = input.removeFirst() }
     taken += UInt64(count)
     if count > 0 { take(packets, count) }
