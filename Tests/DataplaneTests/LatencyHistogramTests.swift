@@ -29,7 +29,7 @@ import Testing
   }
 
   @Test func summaryAndLongest() {
-    var recorded = LatencyHistogram()
+    let recorded = LatencyHistogram()
     recorded.record(70_000, count: 3)
     let before = recorded.copy()
     recorded.record(1_000_000, count: 1)
