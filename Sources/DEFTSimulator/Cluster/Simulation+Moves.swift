@@ -103,6 +103,10 @@ extension Simulation {
     let before = map
     let outcome = map.propose(transition, group: group, ifVersion: UInt32(payload >> 32))
     trace("map: group \(group) \(transition): \(outcome)")
+    // Its proposer has not seen what the map says now (R11).
+    require(outcome != .accepted || before.group(group).version == UInt32(payload >> 32), .oneOwner) {
+      "the map accepts \(transition) of group \(group) at version \(before.group(group).version) instead of \(payload >> 32)"
+    }
     if outcome != .accepted { occurrences.note(.moveRefused) }
     publishGroups(changedSince: before)
   }
