@@ -29,7 +29,7 @@ struct SmokeTests {
     let figures = try Benchmark.run("deft-bench", ["--smoke"])
     var expected = ["whole.64b.deft": "Mpps", "replication.64b.on": "Mpps", "replication.64b.off": "Mpps"]
     if Benchmark.hasTestpmd { expected["whole.64b.testpmd"] = "Mpps" }
-    for percentile in ["p50", "p99"] {
+    for percentile in ["p50", "p99", "p999"] {
       expected["latency.on.\(percentile)"] = "µs"
       expected["latency.off.\(percentile)"] = "µs"
     }

@@ -8,6 +8,7 @@ struct ReplayReport: Decodable {
   struct Latency: Decodable {
     var p50: Double
     var p99: Double
+    var p999: Double
   }
   var elapsedSeconds: Double
   var packets: Packets

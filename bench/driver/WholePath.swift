@@ -44,7 +44,7 @@ struct Latency {
       on.append(try deft.replay(input, seconds: seconds, replication: true, rate: rate).latency())
       off.append(try deft.replay(input, seconds: seconds, replication: false, rate: rate).latency())
     }
-    for (name, percentile) in [("p50", \ReplayReport.Latency.p50), ("p99", \.p99)] {
+    for (name, percentile) in [("p50", \ReplayReport.Latency.p50), ("p99", \.p99), ("p999", \.p999)] {
       let (with, without) = (on.map { $0[keyPath: percentile] }, off.map { $0[keyPath: percentile] })
       Figure.show("latency.on.\(name)", median(with), "µs")
       Figure.show("latency.off.\(name)", median(without), "µs")
