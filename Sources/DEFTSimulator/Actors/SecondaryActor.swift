@@ -187,7 +187,6 @@ final class SecondaryActor: ReplicaActor {
     switch ControlMessageHeader.Kind(rawValue: header.kind) {
     case .prepare: clocks.append((header.batch, message))
     case .base, .baseEnd: simulation.noteBase(message, by: self)
-    case .stage: simulation.noteStaged(message, mark)
     default: break
     }
     guard replica.appliedBatch != appliedBefore else { return }

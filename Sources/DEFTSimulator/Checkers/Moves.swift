@@ -43,17 +43,13 @@ extension Simulation {
     }
   }
 
-  /// Entries of a group are installed at a replica.
-  func noteStaged(_ message: UnsafeRawBufferPointer, _ mark: Int) {
-    forEachMoved(message) { entry in flow(entry.flowID)?.holdAll(below: entry.next, mark) }
-  }
-
-  private func forEachMoved(_ message: UnsafeRawBufferPointer, _ body: (StateEntry) -> Void) {
-    let header = ControlMessageHeader(reading: message.baseAddress!)
-    let entries = message.baseAddress! + ControlMessageHeader.byteCount + MoveHeader.byteCount
-    for i in 0..<Int(header.count) {
-      body(StateEntry(reading: entries + i * Int(header.detail)))
+  /// From now on the states count that are at the new owner's replicas; before that they may be of a move that comes to nothing.
+  func noteMoved(_ group: Int, to target: Int) {
+    func note(_ state: FlowState<SimulatedFunction.State>, _ mark: Int) {
+      if self.group(state.flowID) == group { flow(state.flowID)?.holdAll(below: state.next, mark) }
     }
+    if let owner = primary(target) { owner.replica.forEachFlow { note($0, owner.mark) } }
+    if let other = secondary(target) { other.replica.forEachFlow { note($0, other.mark) } }
   }
 
   /// The map has given the group to another pair: from now on only that one may decide on its packets.

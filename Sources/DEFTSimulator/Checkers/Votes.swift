@@ -24,8 +24,7 @@ extension Simulation {
   func checkPrepare(_ message: UnsafeRawBufferPointer, by actor: PrimaryActor) {
     let header = ControlMessageHeader(reading: message.baseAddress!)
     require(header.defect() == nil && Int(header.length) == message.count, .packetClock) { "a malformed prepare \(header)" }
-    // Parts of a snapshot go the same way (R9).
-    if header.kind == ControlMessageHeader.Kind.stage.rawValue { noteStaged(message, actor.mark) }
+    // Parts of a snapshot, and of groups that move, go the same way (R9, R11).
     guard header.kind == ControlMessageHeader.Kind.prepare.rawValue else { return }
     trace("\(actor.name): prepare \(header.batch), \(header.count) flows")
     forEachLost(message) { checkDeclared($0, by: actor) }

@@ -118,6 +118,7 @@ extension Simulation {
       let former = before.group(group).pair
       if assignment.pair != former {
         checkStaged(group, from: former, to: assignment.pair)
+        noteMoved(group, to: assignment.pair)
         checkOwner(group)
       }
       publish(.group(group, assignment))
