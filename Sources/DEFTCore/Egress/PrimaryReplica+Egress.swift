@@ -60,6 +60,9 @@ extension PrimaryReplica where Log: ~Copyable {
   }
 
   private mutating func tellFlows(_ entries: UnsafeMutablePointer<EgressEntry>, _ capacity: Int, _ count: inout Int) {
+    // What was voted for, the dead primary may have released: an entry from before it is processed again would begin too early,
+    // and none would take its place under `discard`.
+    guard hasReplayedVoted else { return }
     while telling.index < flows.layout.indexCount, count < capacity {
       let flow = flows[telling.index]
       telling.index += 1
@@ -69,8 +72,7 @@ extension PrimaryReplica where Log: ~Copyable {
         flowID: flow.pointee.flowID, last: flow.pointee.lastPassed, isClosed: flow.pointee.isClosed)
       count += 1
     }
-    // What was voted for, the dead primary may have released.
-    guard telling.index == flows.layout.indexCount, hasReplayedVoted else { return }
+    guard telling.index == flows.layout.indexCount else { return }
     telling.phase = .packets
     telling.position = tail
     telling.sequence = passed
