@@ -133,6 +133,39 @@ import Testing
     #expect(harness.violation == nil && harness.transmitted == 14)
   }
 
+  /// R8: a primary that was wrongly given up may have the only copies. What egress does not have comes out to be forwarded, in the
+  /// order in which it came as far as it was processed; what egress has goes back.
+  @Test func steppedDownPrimaryForwardsWhatEgressLacks() {
+    let harness = harness()
+    batches(harness, 1)
+    voteForAll(harness)
+    harness.release()
+    batches(harness, 2)
+    for _ in 0..<2 { harness.stamp(1) }
+    harness.primary.input.swapAt(0, 1)
+    harness.deliverToPrimary(1)
+    let primary = harness.primary.primary!
+    #expect(primary.pointee.pendingCount == 1 && primary.pointee.unreleasedCount == 0, "nothing is forwarded before")
+    primary.pointee.stepDown()
+    #expect(primary.pointee.unreleasedCount == 9)
+    var packets = [Packet](repeating: Packet(bitPattern: 8)!, count: 16)
+    var others = packets
+    var counters: [UInt32] = []
+    while true {
+      // In pieces: a path has little room.
+      let count = primary.pointee.takeUnreleased(into: &packets, capacity: 4)
+      guard count > 0 else { break }
+      counters += packets[..<count].map { $0.pointee.counter }
+      for packet in packets[..<count] { harness.bank.giveBack(packet, 2) }
+    }
+    #expect(counters == [5, 6, 7, 8, 9, 10, 11, 12, 2] && primary.pointee.unreleasedCount == 0)
+    let back = primary.pointee.takeAbandoned(released: &packets, kept: &others, capacity: 16)
+    #expect(back == (4, 0), "what egress has")
+    for packet in packets[..<4] { harness.bank.giveBack(packet, 1) }
+    primary.pointee.forwardedInput(1)
+    #expect(primary.pointee.counters.forwarded == 10 && primary.pointee.counters.abandoned == 4)
+  }
+
   /// A copy that finds no room in the new primary's pendingList stays, for nobody else has it. (With the same limits as the
   /// secondary's, and without repairs, there is always room.)
   @Test func copiesThatFindNoRoomAreTriedAgain() {

@@ -1,6 +1,6 @@
 import DEFTWire
 
-// A primary without a secondary in sync: the policy (R7, R17), and the end of its ownership (B4).
+// A primary without a secondary in sync: the policy (R7, R17).
 extension PrimaryReplica where Log: ~Copyable {
   /// What `standing` and the policy mean for releases and for the input.
   mutating func applyPolicy() {
@@ -88,59 +88,5 @@ extension PrimaryReplica where Log: ~Copyable {
     votedEnd = voted
     applyPolicy()
     if releasesUnvoted { releaseUnvoted() }
-  }
-
-  // MARK: stepping down (B4)
-
-  /// The map of a later epoch names another primary, or a message of a later epoch came: nothing more is released,
-  /// committed or processed. The packets come back from `takeAbandoned`.
-  public mutating func stepDown() {
-    guard !isSteppedDown else { return }
-    isSteppedDown = true
-    releasesUnvoted = false
-    voted = released
-    clocksTaken = clocksSent
-    freeable = freed
-    closesHead = closesTail
-    dropSync()
-    endMoves()
-    updateRoomLimit()
-  }
-
-  /// After `stepDown` (or of a primary that is dead): takes out every packet that it still has. `released` ones have left
-  /// for egress: the caller gives up the primary's reference; of `kept` ones the primary's and egress's. Both have room for
-  /// `capacity`. To be called until it returns (0, 0), and of one that lives after `takeForwarded` has given out all (R8).
-  public mutating func takeAbandoned(
-    released releasedPackets: UnsafeMutablePointer<Packet>, kept keptPackets: UnsafeMutablePointer<Packet>, capacity: Int
-  ) -> (released: Int, kept: Int) {
-    precondition(isSteppedDown)
-    var (releasedCount, keptCount) = (0, 0)
-    while freed != tail, releasedCount < capacity, keptCount < capacity {
-      let tagged = output[Int(truncatingIfNeeded: freed & outputMask)]
-      let packet = Packet(bitPattern: tagged & ~1).unsafelyUnwrapped
-      if tagged & 1 == 0, freed < released {
-        releasedPackets[releasedCount] = packet
-        releasedCount += 1
-      } else {
-        keptPackets[keptCount] = packet
-        keptCount += 1
-      }
-      freed += 1
-    }
-    if freed == tail {
-      keptCount += pending.drain(into: keptPackets + keptCount, capacity: capacity - keptCount)
-      while repair.repairedCount > 0, keptCount < capacity {
-        repair.repairedCount -= 1
-        keptPackets[keptCount] = repair.repaired[repair.repairedCount]
-        keptCount += 1
-      }
-      while backlog.count > 0, keptCount < capacity {
-        keptPackets[keptCount] = backlog.removeLast()
-        keptCount += 1
-      }
-      keptCount += gate.drain(into: keptPackets + keptCount, capacity: capacity - keptCount)
-    }
-    counters.abandoned &+= UInt64(releasedCount + keptCount)
-    return (releasedCount, keptCount)
   }
 }

@@ -58,11 +58,15 @@ struct TakeoverBacklog<State: BitwiseCopyable & Sendable, Storage: PacketStorage
     kept = head
     scan = head
   }
-  /// Takes any one out; `count` is not 0.
-  mutating func removeLast() -> Packet {
-    if scan == tail { beginPass(at: passStart) }
-    tail -= 1
-    return copies.unsafelyUnwrapped[Int(tail & mask)].packet
+  /// Takes the oldest out, of a replica that has stepped down; `count` is not 0.
+  mutating func removeFirst() -> Packet {
+    let copies = copies.unsafelyUnwrapped
+    if head != kept {
+      head += 1
+      return copies[Int((head - 1) & mask)].packet
+    }
+    scan += 1
+    return copies[Int((scan - 1) & mask)].packet
   }
 
   /// All copies that wait, in no order.

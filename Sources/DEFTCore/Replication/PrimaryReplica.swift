@@ -111,6 +111,8 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
   var votedEnd: UInt64 = 0
   /// The map has given the group to somebody else (B4); final.
   public internal(set) var isSteppedDown = false
+  /// After that: packets of the output buffer from `released` up to here have been forwarded, or given back (R8).
+  var forwardedEnd: UInt64 = 0
   /// Packets that may be taken from the input, besides the other bounds of `room`.
   @usableFromInline var roomLimit = Int.max
   var backlog = TakeoverBacklog<Function.State, Storage>()

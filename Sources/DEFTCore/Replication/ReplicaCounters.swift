@@ -46,7 +46,9 @@ public struct PrimaryCounters: Sendable {
   public var ambiguous: UInt64 = 0
   /// Floors taken from stamping units, by one that began with nothing.
   public var floors: UInt64 = 0
-  /// Packets given back after the group went to somebody else (B4).
+  /// Packets given out to be forwarded after the pair went to somebody else (R8).
+  public var forwarded: UInt64 = 0
+  /// Packets given back after the pair went to somebody else (B4).
   public var abandoned: UInt64 = 0
   public var repair = RepairCounters()
   public var migration = MigrationCounters()

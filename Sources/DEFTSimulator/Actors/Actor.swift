@@ -45,7 +45,10 @@ extension ReplicaActor {
   func markInput() { for unit in inputMarks.indices { markInput(of: unit) } }
   /// It takes nothing more of the unit's earlier incarnations, and has taken what had come.
   func isShut(to unit: Int, before incarnation: UInt32) -> Bool {
-    !isGone && node.incarnations[unit] >= incarnation && taken >= inputMarks[unit]
+    guard !isGone, node.incarnations[unit] >= incarnation, taken >= inputMarks[unit] else { return false }
+    // What a former primary has forwarded (R8).
+    let forwards = (self as? PrimaryActor)?.forwards.waiting
+    return !(forwards?.contains { simulation.layout.unit($0.pointee.flowID) == unit } ?? false)
   }
 }
 

@@ -57,6 +57,11 @@ final class PrimaryActor: ReplicaActor {
   var lastReleased: [UInt32: UInt32] = [:]
   /// What gap repair has brought and the replica has not looked at.
   var repaired = Fifo<Packet>()
+  /// After it has stepped down: what it has and egress has not, until it is forwarded (R8).
+  var unforwarded: [PacketKey: Int] = [:]
+  /// When it became a replica of the pair: how often the map had given the pair up, and the units' incarnations.
+  let formerLosses: Int
+  var firstIncarnations: [UInt32]
 
   var name: String { "primary \(pair) on \(node.id)" }
   var epoch: UInt32 { replica.configuration.epoch }
@@ -73,6 +78,8 @@ final class PrimaryActor: ReplicaActor {
     self.mark = mark
     self.link = link
     stream = replica.configuration.epoch
+    formerLosses = Int(node.pairs[pair].losses)
+    firstIncarnations = node.incarnations
     inputMarks = [UInt64](repeating: 0, count: simulation.options.units)
     moveLog = SimulatedLog(capacity: 4096, isRetaining: false, simulation.arena)
     storage.initialize(to: replica)
@@ -90,9 +97,12 @@ final class PrimaryActor: ReplicaActor {
       step = Step(rawValue: step.rawValue + 1) ?? .messages
       simulation.checkPrimaryBounds(self)
       // A former owner forwards as long as it lives (R8).
-      if isRetiring, step == .messages, !hasMoreToForward, simulation.random.oneIn(2) {
-        giveAllBack()
-        return moved
+      if isRetiring, step == .messages {
+        moved += forwardUnreleased()
+        if !hasMoreToForward, simulation.random.oneIn(2) {
+          giveAllBack()
+          return moved
+        }
       }
     } while step != .messages && !simulation.random.oneIn(simulation.options.interruption)
     return moved
@@ -202,6 +212,7 @@ final class PrimaryActor: ReplicaActor {
     link?.close()
     replica.stepDown()
     isRetiring = true
+    replica.forEachUnreleased { unforwarded[PacketKey($0), default: 0] += 1 }
     simulation.wake(index)
   }
 
@@ -213,10 +224,10 @@ final class PrimaryActor: ReplicaActor {
       let counts = replica.takeAbandoned(released: released, kept: kept, capacity: simulation.burstBuffer.count)
       if counts == (0, 0) { break }
       for i in 0..<counts.released { simulation.giveBack(released[i], node.holder, 1, name) }
-      for i in 0..<counts.kept { abandon(kept[i]) }
+      for i in 0..<counts.kept { giveUp(kept[i], isVoted: unforwarded[PacketKey(kept[i])] == nil) }
     }
-    while !input.isEmpty { abandon(input.removeFirst()) }
-    while !forwards.isEmpty { abandon(forwards.removeFirst()) }
+    while !input.isEmpty { giveUp(input.removeFirst()) }
+    while !forwards.isEmpty { giveUp(forwards.removeFirst()) }
     isGone = true
   }
 

@@ -3,8 +3,6 @@ import DEFTWire
 
 // Flow groups come and go (R8, R11).
 extension PrimaryActor {
-  var hasMoreToForward: Bool { replica.forwardableCount > 0 }
-
   func forEachWaiting(of flowID: UInt32, _ body: (_ flowID: UInt32, _ counter: UInt32) -> Void) {
     replica.reportWaiting(unit: simulation.layout.unit(flowID)) { body($0.flowID, $0.end &- 1) }
   }

@@ -21,6 +21,8 @@ final class SecondaryActor: ReplicaActor {
   var input = Fifo<Packet>()
   private(set) var taken: UInt64 = 0
   var inputMarks: [UInt64]
+  /// The units' incarnations when it began.
+  let firstIncarnations: [UInt32]
   var inbox = Fifo<UnsafeRawBufferPointer>()
   /// Votes for the control thread.
   var outbox = Fifo<UnsafeRawBufferPointer>()
@@ -52,6 +54,7 @@ final class SecondaryActor: ReplicaActor {
     self.link = link
     isCounted = !replica.isSyncing
     inputMarks = [UInt64](repeating: 0, count: simulation.options.units)
+    firstIncarnations = node.incarnations
     storage.initialize(to: replica)
   }
   deinit {

@@ -76,6 +76,11 @@ extension Simulation {
         "\(actor.name) declares (\(range.flowID), \(counter)) lost, which its secondary has denied \(denials) times"
       }
       checkDrained(flow, counter, actor)
+      // The one allowance for what a replica that lives has: a former primary of the pair, of which nobody can know whether it
+      // lives, has not brought it within the time-out (R8). What it brings later is a double. Too rare to be a `Transition`.
+      if isTraced, isBroughtBySomebody(range.flowID, counter, to: actor) {
+        trace("a former primary brings (\(range.flowID), \(counter)) too late")
+      }
       let wasLost = flow.hasLostCopy(counter) || options.faults.contains(.delay) || options.faults.contains(.duplication)
       require(wasLost && !flow.isHeld(counter, actor.mark), .lostTruly) {
         "\(actor.name) declares (\(range.flowID), \(counter)) lost"

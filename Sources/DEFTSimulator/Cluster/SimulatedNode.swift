@@ -127,6 +127,12 @@ final class SimulatedNode {
     if case .primary(let actor) = roles[former.pair], actor === former { retire(former.pair, actor) }
   }
 
+  /// Whoever takes what comes to the node for the pair: one that has no part any more forwards it (R8).
+  func receiver(_ pair: Int) -> (any ReplicaActor)? { roles[pair].actor ?? formerPrimaries(pair).last }
+  func formerPrimaries(_ pair: Int) -> [PrimaryActor] {
+    retiring.compactMap { $0.pair == pair && !$0.isGone ? $0 as? PrimaryActor : nil }
+  }
+
   private func retire(_ pair: Int, _ actor: any ReplicaActor) {
     actor.stepDown()
     retiring.append(actor)

@@ -211,6 +211,7 @@ extension Simulation {
     let actor = PrimaryActor(
       self, index: actors.count, pair: secondary.pair, node: node, mark: mark, link: nil, replica)
     (actor.input, actor.repaired) = (input, repaired)
+    actor.firstIncarnations = secondary.firstIncarnations
     actor.markInput()
     add(actor)
     return actor

@@ -147,9 +147,9 @@ extension Simulation {
   }
 
   /// Packets that may be forwarded now, wherever they go: they may exceed what is stamped by half a buffer.
-  func forwardCredit(from actor: any ReplicaActor) -> Int {
+  func forwardCredit(from actor: any ReplicaActor, toItsOwn: Bool = false) -> Int {
     var least = min(options.pool - packets.live, 8)
-    for pair in 0..<options.pairs where pair != actor.pair {
+    for pair in 0..<options.pairs where toItsOwn || pair != actor.pair {
       let assignment = actor.node.pairs[pair]
       for (node, inFlight) in [
         (assignment.primary, primaryPaths[pair].inFlight), (assignment.secondary, secondaryPaths[pair].inFlight),
@@ -167,14 +167,17 @@ extension Simulation {
     return least
   }
 
-  /// R8: to both replicas of the pair that the node takes for the owner, past the stampers.
-  func forward(_ packet: Packet, by actor: any ReplicaActor) {
+  /// R8: to both replicas of the pair that the node takes for the owner, past the stampers. `incarnation`: of the stamping
+  /// unit, from one that has stepped down, of which nothing is asked any more.
+  func forward(_ packet: Packet, by actor: any ReplicaActor, incarnation: UInt32? = nil) {
     occurrences.note(.forwarded)
     let group = group(packet.pointee.flowID)
     let pair = actor.node.groups[group].pair
     let owner = actor.node.pairs[pair]
     trace("\(actor.name): forwards \(text(packet)) to pair \(pair)")
-    if !actor.keepsAnother(packet) { flow(packet.pointee.flowID)?.giveAway(packet.pointee.counter, actor.mark) }
+    if incarnation == nil, !actor.keepsAnother(packet) {
+      flow(packet.pointee.flowID)?.giveAway(packet.pointee.counter, actor.mark)
+    }
     let holder = actor.node.holder
     let isShared = options.sharesPackets && owner.secondary != nil
     packets.add(packet, holder, (isShared ? 3 : 2) - actor.referencesPerPacket)
@@ -188,12 +191,14 @@ extension Simulation {
       send(
         Flight(
           packet: second, pair: pair, references: 1, destination: .secondary, node: Int(secondary.rawValue),
-          isForwarded: true, tag: ReleaseTag(pair: 0, stream: 0, sequence: 0)), &secondaryPaths[pair])
+          incarnation: incarnation ?? 1, isForwarded: true, tag: ReleaseTag(pair: 0, stream: 0, sequence: 0)),
+        &secondaryPaths[pair])
     }
     send(
       Flight(
         packet: packet, pair: pair, references: 2, destination: .primary, node: Int(owner.primary.rawValue),
-        epoch: owner.epoch, isForwarded: true, tag: ReleaseTag(pair: 0, stream: 0, sequence: 0)), &primaryPaths[pair])
+        epoch: owner.epoch, incarnation: incarnation ?? 1, isForwarded: true,
+        tag: ReleaseTag(pair: 0, stream: 0, sequence: 0)), &primaryPaths[pair])
   }
 
   /// R9: whoever may still forward something to the pair knows of the epoch.

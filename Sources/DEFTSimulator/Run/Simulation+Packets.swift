@@ -33,10 +33,10 @@ extension Simulation {
     var least = poolCredit
     for pair in 0..<options.pairs {
       var waiting = primaryPaths[pair].inFlight
-      if let actor = nodes[Int(rules[pair].primary.rawValue)].roles[pair].actor { waiting += actor.input.count }
+      if let actor = nodes[Int(rules[pair].primary.rawValue)].receiver(pair) { waiting += actor.input.count }
       least = min(least, options.inputBuffer - waiting)
       waiting = secondaryPaths[pair].inFlight
-      if let id = rules[pair].secondary, let actor = nodes[Int(id.rawValue)].roles[pair].actor {
+      if let id = rules[pair].secondary, let actor = nodes[Int(id.rawValue)].receiver(pair) {
         waiting += actor.input.count
       }
       least = min(least, options.inputBuffer - waiting)
@@ -198,7 +198,7 @@ extension Simulation {
       return wake(egress.index)
     }
     let node = nodes[flight.node]
-    guard let actor = node.roles[flight.pair].actor, node.isAlive else {
+    guard let actor = node.receiver(flight.pair), node.isAlive else {
       trace("\(text(flight.packet)) comes to \(node.id), which has no part in pair \(flight.pair)")
       noteLostCopy(flight.packet)
       return giveBack(flight.packet, 0, flight.references, "a path")

@@ -17,6 +17,7 @@ public enum Transition: Int, CaseIterable, Sendable {
     unprotected, steppedDown
   case retransmitted, staleEpoch, slotAskedFor
   case moveBegun, moveCommitted, moveUndone, moveDone, moveRefused
+  case forwardedToSuccessor
   case kept, thawed, forwarded, staged, restaged, staleMove, lossDelayed
   case noCredit, poolEmpty, noSlot
   case egressTold, egressToldBySuccessor, toldAgain, ambiguousResent, ambiguousLost, staleAcknowledgement

@@ -7,6 +7,7 @@
 /// lose secondary f1 2                        a packet under way does not arrive
 /// keep primary f1 2  forward                 a former owner, dismissed, keeps a packet; sends on what it kept (R8)
 /// primary takes | replays | closes | releases | retransmits | frees | reads | repairs | syncs
+/// former forwards                            a primary that has stepped down
 /// secondary holds | reads | votes | frees | repairs
 /// egress works       acknowledge             egress decides; its word reaches the primaries
 /// messages           messages to primary     control messages arrive and are read: all, until there are no more

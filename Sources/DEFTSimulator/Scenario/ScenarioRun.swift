@@ -23,6 +23,9 @@ final class ScenarioRun {
     case "stamp": return stamp(rest)
     case "deliver", "lose", "keep": return move(rest, words[0])
     case "forward": forward()
+    case "former":
+      guard let actor = simulation.nodes.lazy.flatMap({ $0.formerPrimaries(0) }).first else { return "nobody stepped down" }
+      _ = actor.forwardUnreleased()
     case "primary", "secondary": return step(words[0], rest.first ?? "")
     case "egress":
       for _ in 0..<4 { _ = simulation.egress.poll() }
