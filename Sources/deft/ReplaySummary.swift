@@ -305,7 +305,8 @@ struct ReplaySummary: Codable {
     for failure in failures {
       line(
         "failure",
-        "\(failure.victim) of pair \(failure.pair) at packet \(failure.packet): "
+        (failure.restartedFlows == nil ? failure.victim : "both replicas")
+          + " of pair \(failure.pair) at packet \(failure.packet): "
           + (failure.takeoverMicroseconds.map {
             String(format: "%d copies taken over in %.0f µs, ", failure.copies, $0)
           } ?? "")
