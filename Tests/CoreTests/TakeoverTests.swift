@@ -156,12 +156,12 @@ import Testing
       let count = primary.pointee.takeUnreleased(into: &packets, capacity: 4)
       guard count > 0 else { break }
       counters += packets[..<count].map { $0.pointee.counter }
-      for packet in packets[..<count] { harness.bank.giveBack(packet, 2) }
+      for packet in packets[..<count] { #expect(harness.bank.giveBack(packet, 2)) }
     }
     #expect(counters == [5, 6, 7, 8, 9, 10, 11, 12, 2] && primary.pointee.unreleasedCount == 0)
     let back = primary.pointee.takeAbandoned(released: &packets, kept: &others, capacity: 16)
     #expect(back == (4, 0), "what egress has")
-    for packet in packets[..<4] { harness.bank.giveBack(packet, 1) }
+    for packet in packets[..<4] { #expect(harness.bank.giveBack(packet, 1)) }
     primary.pointee.forwardedInput(1)
     #expect(primary.pointee.counters.forwarded == 10 && primary.pointee.counters.abandoned == 4)
   }
