@@ -38,14 +38,7 @@ extension PrimaryReplica where Log: ~Copyable {
   /// one packet to both replicas.
   public mutating func takeUnreleased(into packets: UnsafeMutablePointer<Packet>, capacity: Int) -> Int {
     precondition(isSteppedDown)
-    var count = 0
-    while forwardedEnd != tail, count < capacity {
-      let tagged = output[Int(truncatingIfNeeded: forwardedEnd & outputMask)]
-      packets[count] = Packet(bitPattern: tagged & ~1).unsafelyUnwrapped
-      forwardedEnd += 1
-      count += 1
-    }
-    count += takeWaiting(into: packets + count, capacity: capacity - count)
+    let count = drainUnreleased(into: packets, capacity: capacity)
     counters.forwarded &+= UInt64(count)
     return count
   }
@@ -69,17 +62,18 @@ extension PrimaryReplica where Log: ~Copyable {
       body(Packet(bitPattern: output[Int(truncatingIfNeeded: position & outputMask)] & ~1).unsafelyUnwrapped)
       position += 1
     }
-    if pending.count > 0 {
-      for node in 1...pending.usedNodes { if let packet = pending.packet(at: node) { body(packet) } }
-    }
-    for index in 0..<repair.repairedCount { body(repair.repaired[index]) }
-    backlog.forEach(body)
-    gate.forEach(body)
+    forEachWaiting(body)
   }
 
-  /// What has not come to the output buffer.
-  private mutating func takeWaiting(into packets: UnsafeMutablePointer<Packet>, capacity: Int) -> Int {
+  /// What egress has not: the end of the output buffer, and what has not come there.
+  private mutating func drainUnreleased(into packets: UnsafeMutablePointer<Packet>, capacity: Int) -> Int {
     var count = 0
+    while forwardedEnd != tail, count < capacity {
+      let tagged = output[Int(truncatingIfNeeded: forwardedEnd & outputMask)]
+      packets[count] = Packet(bitPattern: tagged & ~1).unsafelyUnwrapped
+      forwardedEnd += 1
+      count += 1
+    }
     while backlog.count > 0, count < capacity {
       packets[count] = backlog.removeFirst()
       count += 1
@@ -115,13 +109,7 @@ extension PrimaryReplica where Log: ~Copyable {
       freed += 1
     }
     if freed == released {
-      while forwardedEnd != tail, keptCount < capacity {
-        let tagged = output[Int(truncatingIfNeeded: forwardedEnd & outputMask)]
-        keptPackets[keptCount] = Packet(bitPattern: tagged & ~1).unsafelyUnwrapped
-        keptCount += 1
-        forwardedEnd += 1
-      }
-      keptCount += takeWaiting(into: keptPackets + keptCount, capacity: capacity - keptCount)
+      keptCount += drainUnreleased(into: keptPackets + keptCount, capacity: capacity - keptCount)
     }
     counters.abandoned &+= UInt64(releasedCount + keptCount)
     return (releasedCount, keptCount)

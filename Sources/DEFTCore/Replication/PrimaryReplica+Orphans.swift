@@ -7,17 +7,19 @@ import DEFTWire
 extension PrimaryReplica where Log: ~Copyable {
   /// Packets that wait somewhere; to be reported before the slots.
   public func reportWaiting(unit: Int, _ body: (SlotReport) -> Void) {
-    func report(_ packet: Packet) {
+    forEachWaiting { packet in
       if flows.layout.unit(packet.pointee.flowID) == unit { body(SlotReport(packet)) }
     }
+  }
+
+  /// Every packet that is here and not in the output buffer.
+  func forEachWaiting(_ body: (Packet) -> Void) {
     if pending.count > 0 {
-      for node in 1...pending.usedNodes {
-        if let packet = pending.packet(at: node) { report(packet) }
-      }
+      for node in 1...pending.usedNodes { if let packet = pending.packet(at: node) { body(packet) } }
     }
-    for index in 0..<repair.repairedCount { report(repair.repaired[index]) }
-    backlog.forEach(report)
-    gate.forEach(report)
+    for index in 0..<repair.repairedCount { body(repair.repaired[index]) }
+    backlog.forEach(body)
+    gate.forEach(body)
   }
 
   /// The slots `slots` of the unit.

@@ -3,7 +3,7 @@ import DEFTWire
 // Both replicas of a pair are lost, and with them every flow's order and state. The units know their slots, so they end the
 // generations: nothing of an earlier one is taken any more, wherever it still is.
 extension SlotPool {
-  /// Ends the generation of a slot before `usedEnd`. Returns its flow ID if there was one to end: of a flow that was open or closing.
+  /// Ends the generation of a slot. Returns its flow ID if there was one to end: of a flow that was open or closing.
   ///
   /// Between the last generation that was used and the next one is always one that never was. It is the *floor*
   /// (`FlowIDLayout.preceding` of the next), in whose name the new primary and egress have the slot as closed: no packet
