@@ -21,16 +21,7 @@ extension ChangeDirector {
     let latenciesBefore = latencies()
     let crashed = clock.now()
     let dead = failure.victim == .primary ? pipeline.present[pair].primary : pipeline.present[pair].secondary
-    let seat = pipeline.seats[pair][dead]
-    let (deadPrimary, deadSecondary) = (seat.pointee.primary, seat.pointee.secondary)
-    onLcore(pair: pair, host: dead) {
-      seat.pointee.primary = nil
-      seat.pointee.secondary = nil
-    }
-    links.cut(pair: pair)
-    gate.open(until: next)
-    let passed = clock.now() &- crashed
-    if passed < pipeline.configuration.detection { cd_sleep_us(UInt32((pipeline.configuration.detection - passed) / 1000)) }
+    let stages = crash([dead], ofPair: pair, at: crashed, next: next)
 
     // The map decides; then the rule, the dead replica's buffers, and the survivor.
     let before = map[pair].epoch
@@ -44,10 +35,7 @@ extension ChangeDirector {
           pair, primary: pipeline.path(unit: unit, pair: pair, host: survivor, toPrimary: true), secondary: nil)
       }
     }
-    onLcore(pair: pair, host: dead) {
-      deadPrimary?.pointee.abandon()
-      deadSecondary?.pointee.abandon()
-    }
+    abandon(stages, ofPair: pair)
     let epoch = map[pair].epoch
     if failure.victim == .primary {
       record.copies = takeOver(pair: pair, host: survivor, epoch: epoch, arena: arenas.primary, record: &record)
@@ -57,11 +45,52 @@ extension ChangeDirector {
       onLcore(pair: pair, host: survivor) { primary.pointee.replica.secondaryFailed(epoch: epoch) }
     }
     try bringUpSecondary(pair: pair, arena: arenas.secondary, record: &record)
+    finish(&record, ofPair: pair, crashed: crashed, latenciesBefore)
+  }
+
+  // MARK: what every failure has
+
+  /// What a host that failed had of the pair.
+  typealias DeadStages = (
+    host: Int, primary: UnsafeMutablePointer<PrimaryStage<Function>>?,
+    secondary: UnsafeMutablePointer<SecondaryStage<Function.State>>?
+  )
+
+  /// The replicas run no more, and their connection is cut. Returns when that has been noticed.
+  func crash(_ hosts: [Int], ofPair pair: Int, at crashed: UInt64, next: UInt64) -> [DeadStages] {
+    let stages = hosts.map { host -> DeadStages in
+      let seat = pipeline.seats[pair][host]
+      let dead = (host, seat.pointee.primary, seat.pointee.secondary)
+      onLcore(pair: pair, host: host) {
+        seat.pointee.primary = nil
+        seat.pointee.secondary = nil
+      }
+      return dead
+    }
+    links.cut(pair: pair)
+    gate.open(until: next)
+    let passed = clock.now() &- crashed
+    if passed < pipeline.configuration.detection { cd_sleep_us(UInt32((pipeline.configuration.detection - passed) / 1000)) }
+    return stages
+  }
+
+  /// What the dead had is given back.
+  func abandon(_ stages: [DeadStages], ofPair pair: Int) {
+    for (host, primary, secondary) in stages {
+      onLcore(pair: pair, host: host) {
+        primary?.pointee.abandon()
+        secondary?.pointee.abandon()
+      }
+    }
+  }
+
+  /// The pair has two replicas again.
+  func finish(_ record: inout FailureRecord, ofPair pair: Int, crashed: UInt64, _ latenciesBefore: [UInt64]) {
     reroute(pair)
     record.epoch = map[pair].epoch
     record.unprotected = clock.now() &- crashed
     record.longestLatency = LatencyHistogram.longest(from: latenciesBefore, to: latencies())
-    failures.withLock { $0.append(record) }
+    failures.withLock { [record] in $0.append(record) }
   }
 
   func propose(_ transition: MapTransition, pair: Int, ifEpoch epoch: UInt32) throws {

@@ -22,18 +22,7 @@ extension ChangeDirector {
     let latenciesBefore = latencies()
     let crashed = clock.now()
     let dead = pipeline.present[pair]
-    let seats = [dead.primary, dead.secondary].map { (host: $0, seat: pipeline.seats[pair][$0]) }
-    let stages = seats.map { ($0.host, primary: $0.seat.pointee.primary, secondary: $0.seat.pointee.secondary) }
-    for (host, seat) in seats {
-      onLcore(pair: pair, host: host) {
-        seat.pointee.primary = nil
-        seat.pointee.secondary = nil
-      }
-    }
-    links.cut(pair: pair)
-    gate.open(until: next)
-    let passed = clock.now() &- crashed
-    if passed < pipeline.configuration.detection { cd_sleep_us(UInt32((pipeline.configuration.detection - passed) / 1000)) }
+    let stages = crash([dead.primary, dead.secondary], ofPair: pair, at: crashed, next: next)
 
     let host = nextHost[pair]
     nextHost[pair] += 1
@@ -48,12 +37,7 @@ extension ChangeDirector {
           pair, primary: pipeline.path(unit: unit, pair: pair, host: host, toPrimary: true), secondary: nil)
       }
     }
-    for (host, primary, secondary) in stages {
-      onLcore(pair: pair, host: host) {
-        primary?.pointee.abandon()
-        secondary?.pointee.abandon()
-      }
-    }
+    abandon(stages, ofPair: pair)
     let primary = restartedPrimary(pair: pair, host: host, arena: arenas.primary)
     try endGenerations(ofPair: pair, primary, host: host, &record)
     try tellEgress(ofPair: pair, primary, host: host)
@@ -61,11 +45,7 @@ extension ChangeDirector {
       for stamper in pipeline.stampers { stamper.pointee.fabric.halt(pair, false) }
     }
     try bringUpSecondary(pair: pair, arena: arenas.secondary, record: &record)
-    reroute(pair)
-    record.epoch = map[pair].epoch
-    record.unprotected = clock.now() &- crashed
-    record.longestLatency = LatencyHistogram.longest(from: latenciesBefore, to: latencies())
-    failures.withLock { $0.append(record) }
+    finish(&record, ofPair: pair, crashed: crashed, latenciesBefore)
   }
 
   private typealias Primary = UnsafeMutablePointer<PrimaryStage<Function>>
