@@ -9,8 +9,9 @@ import Synchronization
 ///
 /// The pump moves messages between rings and sockets until nothing more can be moved, then tells the doorbell that it
 /// sleeps, looks once more, and goes back to the event loop. It runs when the doorbell rings, when a socket takes bytes
-/// again, when a connection opens, and every millisecond while something waits that nobody rings for. While lcores say that
-/// they are loaded it does not sleep but looks again after `loadedInterval`.
+/// again, when a connection opens, and every millisecond while something waits that nobody rings for. A thread that has a
+/// CPU to itself does not sleep as long as there is work (`BusyPoller`); one that has not looks again after
+/// `loadedInterval` while lcores say that they are loaded.
 final class ControlLoop: @unchecked Sendable {
   /// A read takes at most so much, bytes: small enough to be in the second-level cache when it is copied to the ring.
   private static let readSize = 256 << 10
@@ -18,8 +19,8 @@ final class ControlLoop: @unchecked Sendable {
   private static let writeMarks = ChannelOptions.Types.WriteBufferWaterMark(low: 1 << 20, high: 4 << 20)
   /// How soon waiting things are looked at again.
   private static let patience = TimeAmount.milliseconds(1)
-  /// Under load the rings are looked at this often, and nobody is woken: a wake-up costs the lcore that rings several
-  /// microseconds, which at full speed are a hundred packets.
+  /// Under load, on a CPU that lcores need: the rings are looked at this often, and nobody is woken. A wake-up costs the
+  /// lcore that rings several microseconds, which at full speed are a hundred packets.
   private static let loadedInterval = TimeAmount.microseconds(50)
   /// How long a vote is waited for.
   private static let lingering = TimeAmount.microseconds(12)
@@ -49,13 +50,13 @@ final class ControlLoop: @unchecked Sendable {
   private var isPumping = false
   private var hasMissedPump = false
   private var timer: Scheduled<Void>?
-  private let ownsCPU: Bool
+  private let poller: BusyPoller?
   private var isLookScheduled = false
   private var fruitlessLooks = 0
 
-  init(_ eventLoop: any EventLoop, nodeID: UInt32, doorbell: Doorbell, ownsCPU: Bool, logger: Logger) {
-    self.ownsCPU = ownsCPU
-    self.eventLoop = eventLoop
+  init(_ thread: ControlThread, nodeID: UInt32, doorbell: Doorbell, logger: Logger) {
+    poller = thread.poller
+    eventLoop = thread.eventLoop
     self.nodeID = nodeID
     self.doorbell = doorbell
     self.logger = logger
@@ -70,6 +71,7 @@ final class ControlLoop: @unchecked Sendable {
     self.server = server
     self.bell = bell
     isRunning = true
+    poller?.add(self)
     for pair in primaries { pair.dial() }
     pump()
   }
@@ -83,6 +85,7 @@ final class ControlLoop: @unchecked Sendable {
     eventLoop.assertInEventLoop()
     if isRunning { pump() }
     isRunning = false
+    poller?.remove(self)
     timer?.cancel()
     for pair in primaries { pair.remove() }
     for pair in secondaries { pair.remove() }
@@ -215,11 +218,13 @@ final class ControlLoop: @unchecked Sendable {
     }
     isPumping = true
     defer { isPumping = false }
+    if let poller {
+      poller.stayAwake()
+      return move()
+    }
     for _ in 0..<ControlLoop.roundLimit {
       hasMissedPump = false
-      doorbell.stayAwake()
-      for pair in secondaries { pair.turn() }
-      for pair in primaries { pair.turn() }
+      move()
       if doorbell.isLoaded, fruitlessLooks < ControlLoop.fruitlessLimit { return lookUnderLoad() }
       doorbell.prepareToSleep()
       if !hasWork() && !hasMissedPump {
@@ -229,6 +234,36 @@ final class ControlLoop: @unchecked Sendable {
     }
     doorbell.stayAwake()
     eventLoop.execute { self.pump() }
+  }
+
+  private func move() {
+    doorbell.stayAwake()
+    for pair in secondaries { pair.turn() }
+    for pair in primaries { pair.turn() }
+  }
+
+  /// One turn of the busy poller. True if there was work.
+  func look() -> Bool {
+    guard hasWork() else {
+      // Nobody tells when an lcore has made room.
+      if isWaiting { move() }
+      return false
+    }
+    isPumping = true
+    defer { isPumping = false }
+    move()
+    return true
+  }
+
+  /// The busy poller has found nothing for a while. False if there is work after all.
+  func fallAsleep() -> Bool {
+    doorbell.prepareToSleep()
+    guard !hasWork() else {
+      doorbell.stayAwake()
+      return false
+    }
+    if isWaiting { lookAgainSoon() }
+    return true
   }
 
   /// Polls instead of sleeping (as a network driver does under load): the doorbell stays silent meanwhile.
@@ -245,7 +280,7 @@ final class ControlLoop: @unchecked Sendable {
   /// A prepare has just gone to the lcore, which polls and votes within microseconds: waiting for that is cheaper, for both
   /// threads, than going to sleep and being woken. Only where no lcore needs this CPU.
   func linger(for pair: SecondaryPair) {
-    guard ownsCPU else { return }
+    guard poller != nil else { return }
     let end = NIODeadline.now() + ControlLoop.lingering
     while !pair.hasWork(), NIODeadline.now() < end {}
     pump()

@@ -5,9 +5,9 @@ import NIOCore
 import NIOPosix
 import Synchronization
 
-/// The control thread of one logical node: one event loop, off the fast path, that carries whole messages between the
-/// rings of this node's lcores and the control threads of other nodes, over TCP. It checks lengths, kinds and pairs, and
-/// never looks at an entry.
+/// The control plane of one logical node: on a thread off the fast path it carries whole messages between the rings of this
+/// node's lcores and the control threads of other nodes, over TCP. It checks lengths, kinds and pairs, and never looks at
+/// an entry.
 ///
 /// All methods may be called from any thread but the control thread itself; they block until it has done what was asked.
 /// A node that was made must be stopped, even if it was never started.
@@ -20,8 +20,8 @@ public final class ControlNode: Sendable {
   public let doorbell: Doorbell
   private let host: String
   private let port: Int
-  private let onThreadStart: @Sendable () -> Void
-  private let group: MultiThreadedEventLoopGroup
+  private let thread: ControlThread
+  private let ownsThread: Bool
   private let loop: ControlLoop
   private let stage = Mutex(Stage.made)
   /// The event loop owns, and closes, the doorbell's reading end.
@@ -30,23 +30,21 @@ public final class ControlNode: Sendable {
   /// - Parameters:
   ///   - host: address to listen on.
   ///   - port: 0 for any that is free.
-  ///   - ownsCPU: no lcore runs on the control thread's CPU, so it may wait there for a vote.
-  ///   - onThreadStart: runs once on the control thread before anything else, to name it and pin it to its CPU.
+  ///   - thread: what it runs on; the caller joins it. nil: one of its own.
   public init(
-    nodeID: UInt32, host: String = "127.0.0.1", port: Int = 0, ownsCPU: Bool = false,
-    logger: Logger = Logger(label: "deft.control"),
-    onThreadStart: @escaping @Sendable () -> Void = {}
+    nodeID: UInt32, host: String = "127.0.0.1", port: Int = 0, on thread: ControlThread? = nil,
+    logger: Logger = Logger(label: "deft.control")
   ) throws {
     guard let doorbell = Doorbell() else { throw ControlError.noDescriptors }
     self.nodeID = nodeID
     self.doorbell = doorbell
     self.host = host
     self.port = port
-    self.onThreadStart = onThreadStart
     var logger = logger
     logger[metadataKey: "node"] = "\(nodeID)"
-    group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-    loop = ControlLoop(group.next(), nodeID: nodeID, doorbell: doorbell, ownsCPU: ownsCPU, logger: logger)
+    ownsThread = thread == nil
+    self.thread = try thread ?? ControlThread()
+    loop = ControlLoop(self.thread, nodeID: nodeID, doorbell: doorbell, logger: logger)
   }
 
   deinit {
@@ -63,9 +61,6 @@ public final class ControlNode: Sendable {
       return true
     }
     guard isFirst else { throw ControlError.alreadyStarted }
-    // A peer or an lcore that writes to a closed end gets an error, not a signal.
-    _ = signal(SIGPIPE, SIG_IGN)
-    try loop.eventLoop.submit(onThreadStart).wait()
     let server = try loop.listen(host: host, port: port).wait()
     let bell = try loop.watchDoorbell().wait()
     isDoorbellWatched.store(true, ordering: .relaxed)
@@ -103,7 +98,8 @@ public final class ControlNode: Sendable {
     try? onLoop { $0.quiesce() }
   }
 
-  /// Closes all connections and joins the thread. Afterwards no ring is touched, and the doorbell may be rung in vain.
+  /// Closes all connections and joins the thread, if it is the node's own. Afterwards no ring is touched, and the doorbell
+  /// may be rung in vain.
   /// What lies in the rings stays there. A second call does nothing.
   public func stop() {
     let isFirst = stage.withLock { stage in
@@ -113,7 +109,7 @@ public final class ControlNode: Sendable {
     guard isFirst else { return }
     let loop = loop
     try? loop.eventLoop.submit { loop.stop() }.wait()
-    try? group.syncShutdownGracefully()
+    if ownsThread { thread.join() }
   }
 
   private func onLoop(_ work: @escaping @Sendable (ControlLoop) throws -> Void) throws {

@@ -55,6 +55,8 @@ public struct Doorbell: @unchecked Sendable {
     sleeping.pointee.store(1, ordering: .sequentiallyConsistent)
     atomicMemoryFence(ordering: .sequentiallyConsistent)
   }
+  /// The control thread has said that it sleeps, and nobody has rung since.
+  public var isSleeping: Bool { sleeping.pointee.load(ordering: .relaxed) != 0 }
   /// Called by the control thread that found work after all.
   public func stayAwake() { sleeping.pointee.store(0, ordering: .relaxed) }
 

@@ -4,11 +4,13 @@ import DEFTDataplane
 import DEFTMailbox
 import Logging
 
-/// The logical nodes of a process, each with its control thread. Pair i has its primary on node i and its secondary on the
-/// next node, so the two replicas of a pair are never on one node, and speak over TCP on the loopback interface.
+/// The logical nodes of a process. Pair i has its primary on node i and its secondary on the next node, so the two replicas of
+/// a pair are never on one node, and speak over TCP on the loopback interface. Nodes have control threads of their own as
+/// far as there are CPUs for them.
 final class ControlPlane: ReplicaLinks, @unchecked Sendable {
   let mailboxes: [PairMailbox]
   private var nodes: [ControlNode] = []
+  private var threads: [ControlThread] = []
   /// By node: where it listens.
   private var ports: [Int] = []
   private var isStopped = false
@@ -27,10 +29,12 @@ final class ControlPlane: ReplicaLinks, @unchecked Sendable {
     if replication.isReplicated {
       var logger = Logger(label: "deft", factory: { StreamLogHandler.standardError(label: $0) })
       logger.logLevel = .warning
+      let ownsCPU = environment.lcores.indices.allSatisfy { !environment.sharesCPU($0) }
+      for _ in 0..<min(nodeCount, environment.controlCPUs.count) {
+        threads.append(try ControlThread(ownsCPU: ownsCPU) { environment.pinControlThread() })
+      }
       for node in 0..<nodeCount {
-        let control = try ControlNode(
-          nodeID: UInt32(node), ownsCPU: environment.lcores.indices.allSatisfy { !environment.sharesCPU($0) },
-          logger: logger, onThreadStart: { environment.pinControlThread() })
+        let control = try ControlNode(nodeID: UInt32(node), on: threads[node % threads.count], logger: logger)
         nodes.append(control)
         ports.append(try control.start())
       }
@@ -110,5 +114,6 @@ final class ControlPlane: ReplicaLinks, @unchecked Sendable {
     isStopped = true
     for node in nodes { node.prepareToStop() }
     for node in nodes { node.stop() }
+    for thread in threads { thread.join() }
   }
 }

@@ -13,10 +13,11 @@ final class PairOfNodes {
   let pair: UInt16 = 7
 
   init(
-    logCapacity: Int = 1 << 16, inboxCapacity: Int = 1 << 16, longest: (prepare: Int, commit: Int) = (60, 40)
+    logCapacity: Int = 1 << 16, inboxCapacity: Int = 1 << 16, longest: (prepare: Int, commit: Int) = (60, 40),
+    on thread: ControlThread? = nil
   ) throws {
-    primaryNode = try ControlNode(nodeID: 1, logger: quiet)
-    secondaryNode = try ControlNode(nodeID: 2, logger: quiet)
+    primaryNode = try ControlNode(nodeID: 1, on: thread, logger: quiet)
+    secondaryNode = try ControlNode(nodeID: 2, on: thread, logger: quiet)
     primary = FakePrimary(pair: pair, bell: primaryNode.doorbell, logCapacity: logCapacity)
     secondary = FakeSecondary(pair: pair, bell: secondaryNode.doorbell, inboxCapacity: inboxCapacity)
     primary.longest = longest
