@@ -29,9 +29,8 @@ final class ControlPlane: ReplicaLinks, @unchecked Sendable {
     if replication.isReplicated {
       var logger = Logger(label: "deft", factory: { StreamLogHandler.standardError(label: $0) })
       logger.logLevel = .warning
-      let ownsCPU = environment.lcores.indices.allSatisfy { !environment.sharesCPU($0) }
       for _ in 0..<min(nodeCount, environment.controlCPUs.count) {
-        threads.append(try ControlThread(ownsCPU: ownsCPU) { environment.pinControlThread() })
+        threads.append(try ControlThread(ownsCPU: environment.ownsControlCPUs) { environment.pinControlThread() })
       }
       for node in 0..<nodeCount {
         let control = try ControlNode(nodeID: UInt32(node), on: threads[node % threads.count], logger: logger)

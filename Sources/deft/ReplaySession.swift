@@ -55,6 +55,8 @@ struct ReplaySession<Function: NetworkFunction> {
       user: EALArguments.given,
       memory: PortSetup.memory(packets: poolPackets, dataRoom: source.dataRoom))
     let pool = try PortSetup.makePool(packets: poolPackets, dataRoom: source.dataRoom)
+    // What a window holds more than a round trip takes is only latency.
+    if options.window == nil, environment.ownsControlCPUs { configuration.replication.window = 8 }
     if environment.lcores.count == 1 || options.stampedOut == nil { configuration.busyPoll = options.busyPoll }
 
     var ports = PortSetup()
@@ -236,20 +238,21 @@ struct ReplaySession<Function: NetworkFunction> {
     configuration.measuresLatency = options.clock == .wall
 
     // The paper sends the state with every batch; with a window, once in a while is enough.
-    let stateClock = options.stateClock ?? (options.window == 1 ? 1 : 2048)
+    let window = options.window ?? 16
+    let stateClock = options.stateClock ?? (window == 1 ? 1 : 2048)
     var replication = ReplicationConfiguration()
     replication.batch = options.batch
-    replication.window = options.window
+    replication.window = window
     replication.policy = options.unprotected == .hold ? .hold : .release
     replication.flushInterval = options.flushInterval.nanoseconds
-    replication.dryWindow = min(options.window, 4)
+    replication.dryWindow = min(window, 4)
     replication.stateClockPackets = stateClock
     // Behind one missing packet may lie all that the input buffer and the paths hold: credit stops the stampers before
     // that, so no pendingList runs over (R17).
     replication.pending = PipelineConfiguration.pending(
       inputBuffer: options.buffer, reorder: options.reorder, stampers: options.stampers)
     replication.pendingPerFlow = replication.pending
-    let wanted = 2 * stateClock + options.window * options.batch + 2 * (options.batch + replication.pendingPerFlow)
+    let wanted = 2 * stateClock + window * options.batch + 2 * (options.batch + replication.pendingPerFlow)
     replication.retained = min(131_072, powerOfTwo(atLeast: wanted))
     let uncommitted =
       options.buffer + replication.pending + replication.retained + 8 * options.stampers * (options.reorder + 64)

@@ -29,6 +29,9 @@ public struct Environment: Sendable {
     return cpu < 0 || controlCPUs.contains(cpu) || lcoreCPUs.filter { $0 == cpu }.count > 1
   }
 
+  /// No lcore runs on the control threads' CPUs.
+  public var ownsControlCPUs: Bool { lcores.indices.allSatisfy { !sharesCPU($0) } }
+
   /// CPUs that this process may use.
   public static func availableCPUs() -> [Int32] {
     var cpus = [Int32](repeating: 0, count: 1024)
