@@ -121,7 +121,11 @@ void cd_sleep_us(unsigned microseconds) {
 }
 
 void cd_thread_give_way(void) { setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 19); }
-void cd_thread_sleep_exactly(void) { prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL); }
+void cd_thread_wake_promptly(void) {
+  prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+  const struct sched_param lowest = {.sched_priority = 1};
+  pthread_setschedparam(pthread_self(), SCHED_RR, &lowest);
+}
 int cd_thread_set_cpus(const int *cpus, unsigned count) {
   cpu_set_t set;
   CPU_ZERO(&set);

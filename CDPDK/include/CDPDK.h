@@ -42,8 +42,9 @@ int cd_lcore_launch(unsigned lcore, cd_lcore_function function, void *argument);
 int cd_lcore_wait(unsigned lcore);
 void cd_lcore_yield(void);
 void cd_sleep_us(unsigned microseconds);
-// From now on the calling thread's sleeps end when they should, not up to 50 µs later.
-void cd_thread_sleep_exactly(void);
+// From now on the calling thread's sleeps end when they should, not up to 50 µs later; and, where the process may ask for
+// it (root), a thread that polls on its CPU gives way at once, not at the next tick of the clock. For threads that mostly sleep.
+void cd_thread_wake_promptly(void);
 // From now on other threads of its CPU come first.
 void cd_thread_give_way(void);
 // Lets the calling (non-EAL) thread run on every CPU in `cpus`; 0 or -errno.

@@ -85,7 +85,8 @@ struct ReplaySession<Function: NetworkFunction> {
     let watch = RunWatch(
       pipeline: pipeline, duration: options.duration.map { Double($0.nanoseconds) / 1e9 },
       table: options.quiet ? nil : LiveTable(cyclesPerSecond: LcoreClock().cyclesPerSecond))
-    let outcome = try watch.run(pinningWatcher: { environment.pinWatchingThread() })
+    let outcome = try watch.run(
+      pinningWatcher: { environment.pinWatchingThread() }, pinningDirector: { environment.pinControlThread() })
 
     let report = pipeline.finalReport(drained: outcome.drained)
     let summary = ReplaySummary(

@@ -20,11 +20,15 @@ struct RunWatch: @unchecked Sendable {
   /// A pipeline that moves nothing for this long while it should drain is stuck.
   static let patience = 5.0
 
-  /// - Parameter pinningWatcher: called on the watching thread if that is a new one.
-  func run(pinningWatcher: @escaping @Sendable () -> Void) throws -> Outcome {
+  /// - Parameters:
+  ///   - pinningWatcher: called on the watching thread if that is a new one.
+  ///   - pinningDirector: called on the thread that carries out planned changes.
+  func run(
+    pinningWatcher: @escaping @Sendable () -> Void, pinningDirector: @escaping @Sendable () -> Void
+  ) throws -> Outcome {
     Interruption.install()
     let started = ContinuousClock.now
-    try pipeline.start()
+    try pipeline.start(pinningDirector: pinningDirector)
     // With no worker lcore this thread is the lcore, and another one watches.
     let box = OutcomeBox()
     let watcher = Thread {

@@ -64,10 +64,11 @@ final class ChangeDirector<Function: NetworkFunction>: @unchecked Sendable {
   /// Steps that did not succeed, one line each.
   var violations: [String] { defects.withLock { $0 } }
 
-  func start() {
+  func start(pinning pin: @escaping @Sendable () -> Void) {
     hasStarted = true
     let thread = Thread { [self] in
-      cd_thread_sleep_exactly()
+      pin()
+      cd_thread_wake_promptly()
       direct()
       settled.store(true, ordering: .releasing)
       done.signal()

@@ -5,7 +5,7 @@ import Synchronization
 
 /// A pipeline of any NF, as the command line and the telemetry see it.
 public protocol AnyPipeline: AnyObject, Sendable {
-  func start() throws(DataplaneError)
+  func start(pinningDirector: @escaping @Sendable () -> Void) throws(DataplaneError)
   /// No packet is received from now on.
   func stopIntake()
   /// The source has ended (or was stopped) and nothing is on its way any more.
@@ -249,12 +249,14 @@ public final class Pipeline<Function: NetworkFunction>: AnyPipeline, @unchecked 
     }
   }
 
-  public func start() throws(DataplaneError) {
+  /// - Parameter pinningDirector: called on the thread that carries out planned changes, if there are any: where an lcore
+  ///   polls it would wait for a tick of the clock, and the lcore for it.
+  public func start(pinningDirector: @escaping @Sendable () -> Void) throws(DataplaneError) {
     precondition(tasks.count == loops.count, "bindLcores comes before start")
     for (index, task) in tasks.enumerated() where !lcoreIsMain {
       guard task.launch(on: loops[index].lcore) else { throw .lcoreBusy(loops[index].lcore) }
     }
-    director?.start()
+    director?.start(pinning: pinningDirector)
   }
   public func runOnMainLcoreIfNeeded() {
     if lcoreIsMain { tasks[0].run() }
