@@ -218,10 +218,7 @@ final class ControlLoop: @unchecked Sendable {
     }
     isPumping = true
     defer { isPumping = false }
-    if let poller {
-      poller.stayAwake()
-      return move()
-    }
+    if let poller, poller.stayAwake() { return move() }
     for _ in 0..<ControlLoop.roundLimit {
       hasMissedPump = false
       move()

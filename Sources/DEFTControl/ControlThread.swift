@@ -18,13 +18,17 @@ public final class ControlThread: Sendable {
   /// - Parameters:
   ///   - ownsCPU: no lcore runs on the thread's CPU, so it may poll there while there is work.
   ///   - onStart: runs once on the thread before anything else, to name it and pin it to its CPU.
-  public init(ownsCPU: Bool = false, onStart: @escaping @Sendable () -> Void = {}) throws {
+  public convenience init(ownsCPU: Bool = false, onStart: @escaping @Sendable () -> Void = {}) throws {
+    try self.init(ownsCPU: ownsCPU, cpuTime: BusyPoller.threadCPUTime, onStart: onStart)
+  }
+
+  init(ownsCPU: Bool, cpuTime: @escaping @Sendable () -> Int64, onStart: @escaping @Sendable () -> Void = {}) throws {
     group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     eventLoop = group.next()
     // A peer or an lcore that writes to a closed end gets an error, not a signal.
     _ = signal(SIGPIPE, SIG_IGN)
     do {
-      poller = ownsCPU ? try BusyPoller(eventLoop) : nil
+      poller = ownsCPU ? try BusyPoller(eventLoop, cpuTime: cpuTime) : nil
       try eventLoop.submit(onStart).wait()
     } catch {
       try? group.syncShutdownGracefully()

@@ -57,4 +57,26 @@ struct ControlThreadTests {
     nodes.run(2000)
     #expect(nodes.secondaryNode.status.connectionsLost == 0)
   }
+
+  /// It got no CPU time while it polled, so others want its CPU: it lives by doorbells, and polls again later.
+  @Test func aPollingThreadThatDoesNotGetItsCPURests() throws {
+    let thread = try ControlThread(ownsCPU: true, cpuTime: { 0 })
+    defer { thread.join() }
+    let poller = try #require(thread.poller)
+    let nodes = try PairOfNodes(on: thread)
+    defer { nodes.stop() }
+    var rests: UInt64 { (try? thread.eventLoop.submit { poller.restCount }.wait()) ?? 0 }
+    var batches: UInt64 = 0
+    eventually(
+      "two rests",
+      working: {
+        batches += 50
+        nodes.run(batches)
+      }
+    ) { rests >= 2 }
+    // Resting, it sleeps all the same, and wakes.
+    eventually("it sleeps") { nodes.primaryNode.doorbell.isSleeping && nodes.secondaryNode.doorbell.isSleeping }
+    nodes.run(batches + 500)
+    #expect(nodes.primaryNode.status.connectionsLost == 0)
+  }
 }
