@@ -37,6 +37,16 @@ public struct GroupAssignment: Sendable, Equatable {
     if case .moving = phase { return true }
     return false
   }
+
+  /// R16: `node` forwards a packet by the entry of `version`, and the packet's stamping unit was replaced meanwhile: whether a
+  /// replica that knows this entry takes it. Not from one that nobody waits for (any more): the unit that is there now may have
+  /// closed the packet's flow without it.
+  public func expects(from node: NodeID, by version: UInt32) -> Bool {
+    // Of a later entry than this one nobody has reported here.
+    guard version <= self.version else { return true }
+    guard case .inheriting(_, let primary, let secondary) = phase else { return false }
+    return node == primary || node == secondary
+  }
 }
 
 /// A proposed change of one group's assignment.
@@ -45,7 +55,7 @@ public enum GroupTransition: Sendable, Equatable {
   case begin(to: Int)
   case commit
   case undo
-  /// The node, of the former owner, has forwarded everything that was sent to it before the rule changed.
+  /// What was sent to the node, of the former owner, before the rule changed, it has forwarded, and that has arrived.
   case drained(NodeID)
 }
 

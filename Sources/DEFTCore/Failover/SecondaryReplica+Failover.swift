@@ -31,13 +31,18 @@ extension SecondaryReplica {
   /// Calls `body` with every copy held, in order of arrival, with what is kept of groups that are not open, and with what gap
   /// repair has brought and waits for room. Before a takeover the caller adds a reference to each.
   public func forEachHeld(_ body: (Packet) -> Void) {
+    forEachCopy(body)
+    gate.forEach(body)
+    for index in 0..<repair.repairedCount { body(repair.repaired[index]) }
+  }
+
+  /// What is in the hold.
+  func forEachCopy(_ body: (Packet) -> Void) {
     var position = heldHead
     while position != heldTail {
       body(held[Int(position & heldMask)].packet)
       position += 1
     }
-    gate.forEach(body)
-    for index in 0..<repair.repairedCount { body(repair.repaired[index]) }
   }
 
   /// Of a secondary that is dead or was dismissed: takes out up to `capacity` copies; the caller gives up the secondary's

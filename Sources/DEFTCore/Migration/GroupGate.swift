@@ -31,6 +31,8 @@ enum GroupStanding: UInt8 {
 
   /// The replica decides on the group's packets.
   var isProcessed: Bool { self == .open || self == .thawing }
+  /// The group's flows are as its entries say, be it that they do not go on now.
+  var isOwned: Bool { isProcessed || self == .frozen }
 }
 
 /// The standing of every flow group at a replica, and the packets kept because of it, in order of arrival by group.
@@ -156,6 +158,22 @@ struct GroupGate: ~Copyable {
   func forEach(_ body: (Packet) -> Void) {
     guard count > 0 else { return }
     for index in 0..<Int(usedNodes) { if let packet = nodes[index + 1].packet { body(packet) } }
+  }
+
+  /// The replica may say what it knows of the group: it knows the same entry of the map, and that names its pair.
+  func mayReport(_ group: Int, version: UInt32) -> Bool {
+    max(1, versions[group]) == version && standings[group].isOwned
+  }
+
+  /// As `forEach`, of the groups whose flows are here, and of packets that may be of one of these: nobody has looked at what is
+  /// kept (R18).
+  func forEachPlausible<State>(_ flows: FlowStateTable<State>, _ body: (Packet) -> Void) {
+    forEach { packet in
+      let (flowID, counter) = (packet.pointee.flowID, packet.pointee.counter)
+      let flow = flows.entry(flowID)
+      let next = flow.pointee.flowID == flowID ? flow.pointee.next : Stamp.firstCounter
+      if standing(flowID).isOwned, counter.serialDistance(from: next) < counterWindow { body(packet) }
+    }
   }
 
   /// The first counter of `range` of which the packet is kept; its end if none is.

@@ -33,8 +33,9 @@ public struct GroupMigration: Sendable {
     case tell
     /// As `tell`, and then the rule of every stamping unit's switch, between bursts.
     case tellAndChangeRule
-    /// For each replica of the source that lives: once it has taken what lies in its input now, and keeps nothing of the
-    /// group any more, propose `drained`.
+    /// For each replica of the source that lives: once it has taken what lies in its input now, keeps nothing of the group
+    /// any more, and what it has forwarded has arrived, propose `drained`. (A stamping unit that was replaced and has not learnt
+    /// of the rule is one to which the replica has to be shut.)
     case watchDrain
   }
 

@@ -52,7 +52,7 @@ extension SlotPool {
     recovery.reports[slot].merge(report, layout)
   }
 
-  /// All replicas that the map names for this slot have reported, under one epoch.
+  /// All replicas that the map names for this slot have reported (`GroupInquiry`).
   mutating func resolve(_ slot: Int) {
     guard states[slot] == .unknown, let reported = recovery?.reports[slot], let skip = recovery?.skip else { return }
     recovery!.unknownCount -= 1

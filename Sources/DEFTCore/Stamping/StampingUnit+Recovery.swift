@@ -3,22 +3,20 @@ import DEFTWire
 // A unit that takes the place of one that failed (paper, VI-C): its flows begin anew, as new flows, once the slots are known
 // that may be used.
 //
-// | phase of a pair's slots | on | to |
+// | slots of a flow group | on | to |
 // |---|---|---|
-// | asking | each replica that the map names has reported all slots, under one epoch of the pair | resolved |
-// | asking | the pair's epoch changes | asking, from the beginning; what was reported stays |
+// | asked for (`GroupInquiry`) | each replica that the map names for their owner has reported all, under one version of the group's entry and one epoch of its pair | resolved |
 // | resolved | its orphans' markers are stamped, at most `maximumClosing` under way, and their closes are committed | done |
 //
-// Prohibited: resolved by the reports of one replica of two (the other may hold later packets); by reports of different
-// epochs (a packet may have moved between two that never reported together).
+// Prohibited: resolved by the reports of one replica of two (the other may hold later packets).
 extension StampingUnit {
   /// Some slots are still unknown, or their flows not closed.
   public var isRecovering: Bool { table.slots.unknownCount > 0 || table.slots.orphanCount > 0 }
 
-  /// What a replica of the pair that owns the slot says of it.
+  /// What a replica of the pair that owns the slot says of it; of other slots it may say something, too.
   public mutating func note(_ report: SlotReport) { table.slots.note(report) }
 
-  /// All replicas of the pair that owns these slots have reported. In pieces, so that other units on the lcore keep going.
+  /// All replicas of the pair that owns these slots have reported (`GroupInquiry`). In pieces, so that other units on the lcore keep going.
   public mutating func resolve(_ slots: Range<Int>, isOwned: (_ flowIndex: Int) -> Bool) {
     let (layout, unit) = (table.slots.layout, table.slots.unit)
     for slot in slots.clamped(to: 0..<table.slots.count) {

@@ -32,8 +32,10 @@ protocol ReplicaActor: Actor {
   var mark: Int { get }
   /// What gap repair has brought and the replica has not looked at.
   var repaired: Fifo<Packet> { get set }
-  /// Calls `body` with every packet of the flow's unit that waits in the replica, be it to be processed or to be covered.
-  func forEachWaiting(of flowID: UInt32, _ body: (_ flowID: UInt32, _ counter: UInt32) -> Void)
+  /// The units' incarnations when it became a replica of the pair.
+  var firstIncarnations: [UInt32] { get }
+  /// Calls `body` with every packet that waits in the replica, be it to be processed or to be covered.
+  func forEachWaiting(_ body: (_ flowID: UInt32, _ counter: UInt32) -> Void)
   /// Its node has failed.
   func die()
   /// The map has no part for it any more: it does nothing more and gives back what it holds.
@@ -43,7 +45,8 @@ protocol ReplicaActor: Actor {
 extension ReplicaActor {
   func markInput(of unit: Int) { inputMarks[unit] = taken + UInt64(input.count) }
   func markInput() { for unit in inputMarks.indices { markInput(of: unit) } }
-  /// It takes nothing more of the unit's earlier incarnations, and has taken what had come.
+  /// It takes nothing more of the unit's earlier incarnations, and has taken what had come: of the unit before it knew of the
+  /// last of them, and of former owners before it knew that it waits for none.
   func isShut(to unit: Int, before incarnation: UInt32) -> Bool {
     guard !isGone, node.incarnations[unit] >= incarnation, taken >= inputMarks[unit] else { return false }
     // What a former primary has forwarded (R8).

@@ -53,8 +53,7 @@ extension PrimaryActor {
       }
       simulation.occurrences.note(.forwardedToSuccessor)
       noLongerKeeps(packets[i])
-      let unit = simulation.layout.unit(packets[i].pointee.flowID)
-      simulation.forward(packets[i], by: self, incarnation: firstIncarnations[unit])
+      simulation.forward(packets[i], by: self, hasSteppedDown: true)
     }
     return count
   }

@@ -3,8 +3,8 @@ import DEFTWire
 
 // Flow groups come and go (R8, R11).
 extension PrimaryActor {
-  func forEachWaiting(of flowID: UInt32, _ body: (_ flowID: UInt32, _ counter: UInt32) -> Void) {
-    replica.reportWaiting(unit: simulation.layout.unit(flowID)) { body($0.flowID, $0.end &- 1) }
+  func forEachWaiting(_ body: (_ flowID: UInt32, _ counter: UInt32) -> Void) {
+    replica.forEachWaiting { body($0.pointee.flowID, $0.pointee.counter) }
   }
 
   /// What was kept and is to be processed here comes before the input.
@@ -94,8 +94,8 @@ extension PrimaryActor {
 extension SecondaryActor {
   var hasMoreToForward: Bool { replica.forwardableCount > 0 }
 
-  func forEachWaiting(of flowID: UInt32, _ body: (_ flowID: UInt32, _ counter: UInt32) -> Void) {
-    replica.reportWaiting(unit: simulation.layout.unit(flowID)) { body($0.flowID, $0.end &- 1) }
+  func forEachWaiting(_ body: (_ flowID: UInt32, _ counter: UInt32) -> Void) {
+    replica.forEachHeld { body($0.pointee.flowID, $0.pointee.counter) }
   }
 
   func thaw() -> Int {

@@ -6,7 +6,7 @@ extension ReplicaActor {
   func keepsAnother(_ packet: Packet) -> Bool {
     // What gap repair brought counts once the replica has looked at it.
     var count = 0
-    forEachWaiting(of: packet.pointee.flowID) { flowID, counter in
+    forEachWaiting { flowID, counter in
       if flowID == packet.pointee.flowID, counter == packet.pointee.counter { count += 1 }
     }
     for other in repaired.waiting

@@ -20,14 +20,8 @@ final class StamperActor: Actor {
   var clockOffset: Int64
   /// What it knows of the map, by pair.
   private var rules: [PairAssignment]
-  /// By pair: how far the replicas have told what they know of the predecessor's flows.
-  private var asking: [Asking]
-  struct Asking {
-    var epoch: UInt32 = 0
-    /// Of primary and secondary: the next slot to ask for; -1: first what waits.
-    var places = [-1, -1]
-    var isResolved = false
-  }
+  /// By flow group: what it has to ask about its predecessor's flows.
+  private var inquiries: [GroupInquiry]
   /// By pair: what it does about the loss of its states.
   private var restarts: [UnitRestart?]
   /// And by flow group.
@@ -46,7 +40,6 @@ final class StamperActor: Actor {
     self.unit = unit
     self.keys = keys
     self.incarnation = incarnation
-    asking = [Asking](repeating: Asking(isResolved: incarnation == 1), count: simulation.options.pairs)
     restarts = [UnitRestart?](repeating: nil, count: simulation.options.pairs)
     seed = simulation.random.next()
     remaining = keys.isEmpty || simulation.isDirected ? 0 : packets
@@ -56,6 +49,12 @@ final class StamperActor: Actor {
     stamper = StampingUnit(
       unit: unit, layout: simulation.layout, seed: seed, idleTimeout: simulation.options.idleTimeout,
       incarnation: incarnation, memory: simulation.arena.allocate)
+    let (layout, slots) = (simulation.layout, stamper.table.slots.count)
+    var groupsOfSlots = Set<Int>()
+    for slot in 0..<slots { groupsOfSlots.insert(simulation.group(layout.first(unit: unit, slot: slot))) }
+    inquiries = groups.indices.map { group in
+      GroupInquiry(slots: slots, isKnown: incarnation == 1 || !groupsOfSlots.contains(group))
+    }
   }
 
   /// In the place of one that failed, with nothing of what it had.
@@ -73,8 +72,7 @@ final class StamperActor: Actor {
     end = simulation.now + simulation.random.below(simulation.options.controlLatency * 4)
   }
 
-  var isRecovering: Bool { asking.contains { !$0.isResolved } || stamper.isRecovering }
-  func isResolved(_ pair: Int) -> Bool { asking[pair].isResolved }
+  var isRecovering: Bool { stamper.isRecovering }
 
   var occupied: Int { stamper.table.slots.occupied }
   private var clock: UInt64 { UInt64(Int64(simulation.now) + 1_000_000 + clockOffset) }
@@ -172,7 +170,9 @@ final class StamperActor: Actor {
   func knows(_ pair: Int, epoch: UInt32) -> Bool { rules[pair].epoch >= epoch }
 
   /// Between two bursts.
-  func learn(_ assignment: GroupAssignment, group: Int) { groups[group] = assignment }
+  func learn(_ assignment: GroupAssignment, group: Int) {
+    if assignment.version > groups[group].version { groups[group] = assignment }
+  }
   func knows(_ group: Int, version: UInt32) -> Bool { groups[group].version >= version }
 
   /// The pair that it sends the flow's packets to.
@@ -265,7 +265,7 @@ final class StamperActor: Actor {
   /// Asks one replica for one piece of what it knows; closes orphans.
   private func recover() -> Int {
     var moved = 0
-    for pair in asking.indices where !asking[pair].isResolved { moved += ask(pair) }
+    for group in inquiries.indices where inquiries[group].phase != .known { moved += ask(group) }
     let capacity = min(4, credit)
     guard capacity > 0 else { return moved }
     withUnsafeTemporaryAllocation(of: ClockEntry.self, capacity: 4) { markers in
@@ -285,49 +285,48 @@ final class StamperActor: Actor {
     send(metadata, bytes, again: !simulation.noteOrphan(marker, incarnation: incarnation))
   }
 
-  private func ask(_ pair: Int) -> Int {
-    let rule = rules[pair]
-    if asking[pair].epoch != rule.epoch { asking[pair] = Asking(epoch: rule.epoch) }
+  /// Asks one of the replicas that the map names for the next piece of what it knows of the group.
+  private func ask(_ group: Int) -> Int {
+    let rule = rules[groups[group].pair]
+    if inquiries[group].learn(groups[group], rule) { simulation.occurrences.note(.unitAsksAnew) }
+    if inquiries[group].phase == .waiting { simulation.occurrences.note(.unitWaitsForDrain) }
+    let reporter = simulation.random.oneOf(GroupInquiry.Reporter.allCases)
+    guard let place = inquiries[group].due(reporter) else { return 0 }
     let slots = stamper.table.slots.count
-    if rule.secondary == nil { asking[pair].places[1] = slots }
-    let who = simulation.random.below(2)
-    let place = asking[pair].places[who]
-    if place < slots {
-      let end = min(place + 4, slots)
-      guard who == 0 ? ask(primaryOf: pair, place, end) : ask(secondaryOf: pair, place, end) else { return 0 }
-      asking[pair].places[who] = place < 0 ? 0 : end
-    }
-    guard asking[pair].places.allSatisfy({ $0 == slots }) else { return 1 }
-    simulation.trace("\(name): knows what pair \(pair) has")
-    asking[pair].isResolved = true
-    stamper.resolve(0..<slots) { $0 % asking.count == pair }
+    let end = place < 0 ? 0 : min(place + 4 * groups.count, slots)
+    guard ask(reporter, group, place, end) else { return 0 }
+    guard inquiries[group].told(reporter, upTo: end) else { return 1 }
+    simulation.trace("\(name): knows what there is of group \(group)")
+    stamper.resolve(0..<slots) { simulation.group(UInt32($0)) == group }
     simulation.noteResolved(
-      unit: unit, pair: pair, incarnation: incarnation, orphans: stamper.table.slots.orphans)
+      unit: unit, group: group, incarnation: incarnation, orphans: stamper.table.slots.orphans)
     return 1
   }
 
-  private func ask(primaryOf pair: Int, _ place: Int, _ end: Int) -> Bool {
-    let rule = rules[pair]
-    guard case .primary(let actor) = simulation.nodes[Int(rule.primary.rawValue)].roles[pair],
-      actor.epoch == rule.epoch, actor.isShut(to: unit, before: incarnation)
-    else { return false }
-    if place < 0 {
-      actor.replica.reportWaiting(unit: unit) { stamper.note($0) }
-    } else {
-      actor.replica.reportSlots(unit: unit, place..<end) { stamper.note($0) }
-    }
-    return true
-  }
-
-  private func ask(secondaryOf pair: Int, _ place: Int, _ end: Int) -> Bool {
-    let rule = rules[pair]
-    guard case .secondary(let actor) = simulation.nodes[Int(rule.secondary!.rawValue)].roles[pair],
-      actor.epoch == rule.epoch, actor.isShut(to: unit, before: incarnation)
-    else { return false }
-    if place < 0 {
-      actor.replica.reportWaiting(unit: unit) { stamper.note($0) }
-    } else {
-      actor.replica.reportSlots(unit: unit, place..<end) { stamper.note($0) }
+  /// False: it may not report now.
+  private func ask(_ reporter: GroupInquiry.Reporter, _ group: Int, _ place: Int, _ end: Int) -> Bool {
+    let (pair, inquiry) = (groups[group].pair, inquiries[group])
+    guard let node = reporter == .primary ? rules[pair].primary : rules[pair].secondary else { return false }
+    switch simulation.nodes[Int(node.rawValue)].roles[pair] {
+    case .primary(let actor):
+      guard reporter == .primary, actor.replica.mayReport(inquiry, group: group),
+        actor.isShut(to: unit, before: incarnation)
+      else { return false }
+      if place < 0 {
+        actor.replica.reportWaiting(unit: unit) { stamper.note($0) }
+      } else {
+        actor.replica.reportSlots(unit: unit, place..<end, group: group) { stamper.note($0) }
+      }
+    case .secondary(let actor):
+      guard reporter == .secondary, actor.replica.mayReport(inquiry, group: group),
+        actor.isShut(to: unit, before: incarnation)
+      else { return false }
+      if place < 0 {
+        actor.replica.reportWaiting(unit: unit) { stamper.note($0) }
+      } else {
+        actor.replica.reportSlots(unit: unit, place..<end, group: group) { stamper.note($0) }
+      }
+    case .none: return false
     }
     return true
   }

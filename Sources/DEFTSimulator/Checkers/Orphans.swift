@@ -6,14 +6,13 @@ import DEFTWire
 extension Simulation {
   /// What a unit sends counts unless a successor knows already what became of the slot.
   func counts(_ flowID: UInt32, _ incarnation: UInt32) -> Bool {
-    incarnation >= resolvedBy[layout.unit(flowID)][pair(flowID)]
+    incarnation >= resolvedBy[layout.unit(flowID)][group(flowID)]
   }
 
   /// A replica that the map does not name any more may go on with packets that nobody else had, and that never were, since
-  /// the unit that sent them has failed. Nothing that it prepares will be voted for (R6).
+  /// the unit that sent them has failed. Nothing that it prepares will be voted for (R6). (Its node may have another part by now.)
   func isCutOff(_ flowID: UInt32, for actor: any ReplicaActor) -> Bool {
-    let assignment = map[actor.pair]
-    return cutFlows.contains(flowID) && assignment.primary != actor.node.id && assignment.secondary != actor.node.id
+    cutFlows.contains(flowID) && primary(actor.pair) !== actor && secondary(actor.pair) !== actor
   }
 
   /// A unit that was replaced, and does not know it, goes on stamping. Once its successor knows what became of its flows, all
@@ -21,16 +20,23 @@ extension Simulation {
   /// neither change, may take it.
   func noteUncounted(_ flowID: UInt32) { cutFlows.insert(flowID) }
 
-  private func marks(_ pair: Int) -> [Int] { [primary(pair)?.mark, secondary(pair)?.mark].compactMap { $0 } }
+  /// Of whoever has, or will have, the group's packets by the map: its owner's replicas, and former owners' that it waits for.
+  private func marks(ofGroup group: Int) -> [Int] {
+    let assignment = map.group(group)
+    var marks = [primary(assignment.pair)?.mark, secondary(assignment.pair)?.mark]
+    if case .inheriting(let source, let first, let second) = assignment.phase {
+      for node in [first, second] { marks.append(node.flatMap { nodes[Int($0.rawValue)].roles[source].actor?.mark }) }
+    }
+    return marks.compactMap { $0 }
+  }
 
-  /// The successor of a unit has resolved a pair's slots: flows that nobody knows are gone.
-  func noteResolved(unit: Int, pair: Int, incarnation: UInt32, orphans: [UInt32]) {
-    guard incarnation >= resolvedBy[unit][pair] else { return }
-    resolvedBy[unit][pair] = incarnation
-    for index in allFlows.indices where layout.unit(UInt32(index)) == unit {
-      guard let flow = allFlows[index].last, flow.pair == pair, !orphans.contains(flow.flowID),
-        !flow.isKnown(to: marks(pair))
-      else { continue }
+  /// The successor of a unit has resolved a group's slots: flows that nobody knows are gone.
+  func noteResolved(unit: Int, group: Int, incarnation: UInt32, orphans: [UInt32]) {
+    guard incarnation >= resolvedBy[unit][group] else { return }
+    resolvedBy[unit][group] = incarnation
+    let marks = marks(ofGroup: group)
+    for index in allFlows.indices where layout.unit(UInt32(index)) == unit && self.group(UInt32(index)) == group {
+      guard let flow = allFlows[index].last, !orphans.contains(flow.flowID), !flow.isKnown(to: marks) else { continue }
       trace("flow \(flow.flowID) never was: nobody knows it")
       occurrences.note(.orphanForgotten)
       cutFlows.insert(flow.flowID)
@@ -52,9 +58,10 @@ extension Simulation {
     require(marker.next <= flow.next && flow.out < marker.next && flow.votedNext <= marker.next, .slots) {
       "flow \(flow.flowID) is closed at \(marker.next): stamped is \(flow.next), out \(flow.out), voted \(flow.votedNext)"
     }
+    let marks = marks(ofGroup: group(flow.flowID))
     for counter in marker.next..<max(marker.next, flow.next) {
       occurrences.note(.packetsOfOrphanLost)
-      require(!marks(flow.pair).contains { flow.isHeld(counter, $0) }, .slots) {
+      require(!marks.contains { flow.isHeld(counter, $0) }, .slots) {
         "flow \(flow.flowID) is closed at \(marker.next), and \(counter) is held"
       }
     }

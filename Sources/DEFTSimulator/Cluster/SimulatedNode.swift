@@ -166,6 +166,7 @@ final class SimulatedNode {
     groups[group] = assignment
     guard isAlive else { return }
     for role in roles {
+      role.actor?.markInput()
       switch role {
       case .none: continue
       case .primary(let actor): actor.learn(assignment, group: group)

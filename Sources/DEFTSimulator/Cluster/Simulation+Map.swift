@@ -51,6 +51,9 @@ extension Simulation {
   func replaceUnit(_ unit: Int, isDead: Bool) {
     guard let incarnation = map.replaceUnit(unit, ifIncarnation: map.units[unit].incarnation) else { return }
     occurrences.note(.unitReplaced)
+    if (0..<map.groupCount).contains(where: { map.group($0).phase != .settled }) {
+      occurrences.note(.unitReplacedWhileMoving)
+    }
     trace("map: stamping unit \(unit) \(isDead ? "fails" : "is suspected, and lives"); incarnation \(incarnation)")
     publish(.unit(unit, incarnation))
     let successor = StamperActor(self, index: actors.count, succeeding: stampers[unit], incarnation: incarnation)

@@ -24,8 +24,11 @@ extension Simulation {
     let group = random.below(map.groupCount)
     if let leader = leaders[group], !leader.isOver { return }
     let assignment = map.group(group)
-    let target = (assignment.pair + 1 + random.below(options.pairs - 1)) % options.pairs
-    let leader = GroupMigration(group: group, to: target, assignment)
+    beginMove(group, to: (assignment.pair + 1 + random.below(options.pairs - 1)) % options.pairs)
+  }
+
+  func beginMove(_ group: Int, to target: Int) {
+    let leader = GroupMigration(group: group, to: target, map.group(group))
     leaders[group] = leader
     propose(leader.begin, group: group, version: leader.version)
     events.add(.lead, at: now + 1 + random.around(options.controlLatency), target: group)
@@ -167,17 +170,19 @@ extension Simulation {
     return least
   }
 
-  /// R8: to both replicas of the pair that the node takes for the owner, past the stampers. `incarnation`: of the stamping
-  /// unit, from one that has stepped down, of which nothing is asked any more.
-  func forward(_ packet: Packet, by actor: any ReplicaActor, incarnation: UInt32? = nil) {
+  /// R8: to both replicas of the pair that the node takes for the owner, past the stampers. `hasSteppedDown`: nothing is asked
+  /// of it any more, and the group need not have moved.
+  func forward(_ packet: Packet, by actor: any ReplicaActor, hasSteppedDown: Bool = false) {
     occurrences.note(.forwarded)
     let group = group(packet.pointee.flowID)
     let pair = actor.node.groups[group].pair
     let owner = actor.node.pairs[pair]
     trace("\(actor.name): forwards \(text(packet)) to pair \(pair)")
-    if incarnation == nil, !actor.keepsAnother(packet) {
+    if !hasSteppedDown, !actor.keepsAnother(packet) {
       flow(packet.pointee.flowID)?.giveAway(packet.pointee.counter, actor.mark)
     }
+    let incarnation = actor.firstIncarnations[layout.unit(packet.pointee.flowID)]
+    let forwarder = hasSteppedDown ? nil : (actor.node.id, actor.node.groups[group].version)
     let holder = actor.node.holder
     let isShared = options.sharesPackets && owner.secondary != nil
     packets.add(packet, holder, (isShared ? 3 : 2) - actor.referencesPerPacket)
@@ -191,13 +196,14 @@ extension Simulation {
       send(
         Flight(
           packet: second, pair: pair, references: 1, destination: .secondary, node: Int(secondary.rawValue),
-          incarnation: incarnation ?? 1, isForwarded: true, tag: ReleaseTag(pair: 0, stream: 0, sequence: 0)),
+          incarnation: incarnation, isForwarded: true, forwarder: forwarder,
+          tag: ReleaseTag(pair: 0, stream: 0, sequence: 0)),
         &secondaryPaths[pair])
     }
     send(
       Flight(
         packet: packet, pair: pair, references: 2, destination: .primary, node: Int(owner.primary.rawValue),
-        epoch: owner.epoch, incarnation: incarnation ?? 1, isForwarded: true,
+        epoch: owner.epoch, incarnation: incarnation, isForwarded: true, forwarder: forwarder,
         tag: ReleaseTag(pair: 0, stream: 0, sequence: 0)), &primaryPaths[pair])
   }
 
@@ -216,21 +222,24 @@ extension Simulation {
     }
   }
 
-  /// The map waits for the node's word, and nothing of the group can come to it any more: every unit has the rule, and what
-  /// was sent before has been taken.
+  /// The map waits for the node's word, and nothing of the group can come to it any more: every unit has the rule, or is shut
+  /// out, and what was sent before has been taken. What it has forwarded has arrived, or a unit's successor would not know of it.
   func awaitsDrain(_ group: Int, of actor: any ReplicaActor) -> Bool {
     guard case .inheriting(let source, let first, let second) = actor.node.groups[group].phase, source == actor.pair,
       map.group(group).version == actor.node.groups[group].version,
       first == actor.node.id || second == actor.node.id, proposalsUnderWay[group] == 0,
-      stampers.allSatisfy({ $0.knows(group, version: map.group(group).version) })
+      stampers.allSatisfy({
+        $0.knows(group, version: map.group(group).version) && actor.node.incarnations[$0.unit] >= $0.incarnation
+      })
     else { return false }
     func isOfGroup(_ packet: Packet) -> Bool { self.group(packet.pointee.flowID) == group }
     guard !actor.input.waiting.contains(where: isOfGroup) else { return false }
     if let primary = actor as? PrimaryActor, primary.forwards.waiting.contains(where: isOfGroup) { return false }
     return !underWay.contains { place in
       let flight = flights[place]
-      return flight.pair == source && flight.node == Int(actor.node.id.rawValue) && flight.destination != .egress
-        && isOfGroup(flight.packet)
+      let isToHere =
+        flight.pair == source && flight.node == Int(actor.node.id.rawValue) && flight.destination != .egress
+      return (isToHere || flight.forwarder?.node == actor.node.id) && isOfGroup(flight.packet)
     }
   }
 }

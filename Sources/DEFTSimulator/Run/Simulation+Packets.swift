@@ -14,8 +14,9 @@ struct Flight {
   var epoch: UInt32 = 0
   /// The stamping unit's that sent it.
   var incarnation: UInt32 = 1
-  /// A former owner's, past the stampers (R8).
+  /// A former owner's, past the stampers (R8); of a group that has moved: who that is, and the map's entry that it knew.
   var isForwarded = false
+  var forwarder: (node: NodeID, version: UInt32)?
   /// To egress: which one, and what it is to be acknowledged as.
   var egressTerm: UInt32 = 1
   var tag: ReleaseTag
@@ -174,9 +175,16 @@ extension Simulation {
     }
     return !underWay.contains { place in
       let flight = flights[place]
-      let isTaken = flight.incarnation >= node.incarnations[layout.unit(flight.packet.pointee.flowID)]
-      return flight.pair == pair && flight.destination == .primary && flight.epoch < epoch && isTaken
+      return flight.pair == pair && flight.destination == .primary && flight.epoch < epoch && isTaken(flight, by: node)
     }
+  }
+
+  /// R16: not what an earlier incarnation of a stamping unit has sent, unless the map waits for whoever forwards it.
+  private func isTaken(_ flight: Flight, by node: SimulatedNode) -> Bool {
+    let flowID = flight.packet.pointee.flowID
+    if flight.incarnation >= node.incarnations[layout.unit(flowID)] { return true }
+    guard let forwarder = flight.forwarder else { return false }
+    return node.groups[group(flowID)].expects(from: forwarder.node, by: forwarder.version)
   }
 
   /// A packet comes out of a path.
@@ -204,7 +212,7 @@ extension Simulation {
       return giveBack(flight.packet, 0, flight.references, "a path")
     }
     let unit = layout.unit(flight.packet.pointee.flowID)
-    guard flight.incarnation >= node.incarnations[unit] else {
+    guard isTaken(flight, by: node) else {
       trace("\(text(flight.packet)) comes to \(node.id) from incarnation \(flight.incarnation) of unit \(unit)")
       occurrences.note(.staleIncarnation)
       noteLostCopy(flight.packet)
@@ -216,6 +224,7 @@ extension Simulation {
       "a path gave \(text(flight.packet)) away"
     }
     if needed < flight.references { giveBack(flight.packet, 0, flight.references - needed, "a path") }
+    if flight.forwarder != nil, flight.incarnation < node.incarnations[unit] { occurrences.note(.inheritedFromReplaced) }
     if flight.isForwarded, let primary = actor as? PrimaryActor {
       primary.forwards.append(flight.packet)
     } else {

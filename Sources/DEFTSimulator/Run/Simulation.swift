@@ -25,7 +25,7 @@ public final class Simulation {
   /// A scenario says what happens: nothing does by itself.
   let isDirected: Bool
   var stampers: [StamperActor] = []
-  /// By unit and pair: the latest incarnation that knows what became of its predecessor's flows.
+  /// By unit and flow group: the latest incarnation that knows what became of its predecessor's flows.
   var resolvedBy: [[UInt32]]
   /// Flows of failed units of which packets that were stamped never were.
   var cutFlows: Set<UInt32> = []
@@ -102,7 +102,8 @@ public final class Simulation {
     nowhere = SimulatedLog(capacity: 0, isRetaining: false, arena)
     burstBuffer = burst()
     otherBuffer = burst()
-    resolvedBy = [[UInt32]](repeating: [UInt32](repeating: 1, count: options.pairs), count: options.units)
+    resolvedBy = [[UInt32]](
+      repeating: [UInt32](repeating: 1, count: options.replication.flowGroups), count: options.units)
     marks = [Int](repeating: 0, count: options.pairs)
     named = [Int](repeating: 2, count: options.pairs)
     var random = random

@@ -22,6 +22,8 @@ public enum Transition: Int, CaseIterable, Sendable {
   case noCredit, poolEmpty, noSlot
   case egressTold, egressToldBySuccessor, toldAgain, ambiguousResent, ambiguousLost, staleAcknowledgement
   case unitReplaced, staleIncarnation, orphanClosed, orphanMarkerAgain, orphanForgotten, packetsOfOrphanLost
+  /// Of a unit that is replaced where groups move.
+  case unitReplacedWhileMoving, unitAsksAnew, unitWaitsForDrain, inheritedFromReplaced
   case restarted, restartedWhileSyncing, flowRestarted, floorTaken, floorsToldAgain, lostGeneration, egressBegunAnew,
     lateRelease, heldAbandoned
 

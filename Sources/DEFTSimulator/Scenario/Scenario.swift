@@ -16,6 +16,7 @@
 /// crash primary      crash n2                a node fails
 /// crash egress       suspect egress          egress fails; the map names another
 /// crash stamper                              the stamping unit fails, and another takes its place
+/// move g0 to 1                               somebody leads a move of that flow group to that pair
 /// suspect primary    learn n1 | all          the map changes; a node (or everybody) learns of it
 /// name secondary                             the map names another secondary
 /// wait 20us          run 1ms                 time passes: nothing happens; everything goes on by itself
@@ -91,6 +92,9 @@ extension SimulationOptions {
       case "timeout": replication.acknowledgeTimeout = UInt64(number)
       case "chunk": replication.snapshotChunk = number
       case "slots": slotsPerUnit = number
+      // Groups move where a line says so.
+      case "pairs": (pairs, moveInterval) = (number, 1_000_000)
+      case "groups": replication.flowGroups = number
       case "policy": replication.policy = text == "hold" ? .hold : .release
       case "shared": sharesPackets = text == "yes"
       default: return "no option \(name)"

@@ -47,6 +47,9 @@ final class ScenarioRun {
     case "suspect":
       guard let node = node(rest.first) else { return "no such node" }
       simulation.suspect(Int(node.id.rawValue))
+    case "move":
+      guard rest.count == 3, let group = Int(rest[0].dropFirst()), let pair = Int(rest[2]) else { return "what, and where?" }
+      simulation.beginMove(group, to: pair)
     case "name" where rest == ["secondary"]: happen { $0.kind == .repairMap }
     case "learn": return learn(rest.first ?? "all")
     case "wait": simulation.now += ScenarioRun.time(rest.first) ?? 0

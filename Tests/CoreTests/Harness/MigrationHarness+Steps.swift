@@ -266,10 +266,10 @@ extension MigrationHarness {
   }
 
   /// One thing that may happen.
-  func step() {
+  func step(stamps: Bool = true) {
     let seat = seats[random.below(seats.count)]
     now += UInt64(random.below(200))
-    switch random.below(20) {
+    switch stamps ? random.below(20) : 4 + random.below(16) {
     case 0, 1, 2, 3: stamp(random.below(options.keys), word: random.next())
     case 4, 5: deliver(seat, 1 + random.below(8))
     case 6: closeBatch(seat, dry: random.oneIn(2))

@@ -20,9 +20,11 @@ extension PairHarness {
     var reports: [SlotReport] = []
     let slots = 0..<unit.table.slots.count
     primary.reportWaiting(unit: 0) { reports.append($0) }
-    primary.reportSlots(unit: 0, slots) { reports.append($0) }
     secondary.reportWaiting(unit: 0) { reports.append($0) }
-    secondary.reportSlots(unit: 0, slots) { reports.append($0) }
+    for group in 0..<options.replication.flowGroups {
+      primary.reportSlots(unit: 0, slots, group: group) { reports.append($0) }
+      secondary.reportSlots(unit: 0, slots, group: group) { reports.append($0) }
+    }
     for report in reports { unit.note(report) }
     unit.resolve(slots) { _ in true }
     var markers = [ClockEntry](repeating: ClockEntry(flowID: 0, next: 0), count: 64)
