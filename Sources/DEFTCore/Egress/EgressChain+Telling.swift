@@ -5,13 +5,16 @@ extension EgressChain {
   /// The flow's chain goes on behind `entry.last`. Only before anything of the pair was let out: nothing is held.
   ///
   /// A flow of which nothing counts as let out begins with its first packet, as everywhere. It may never come: what no vote
-  /// covers dies with the primary that told of it, and the slot's next generation must find no flow here that is open.
+  /// covers dies with the primary that told of it, and the slot's next generation must find no flow here that is open. What is
+  /// known for certain is that the generation before is over (`reportSlots`).
   public mutating func begin(_ entry: EgressEntry) {
     let flow = flows + layout.index(entry.flowID)
     precondition(flow.pointee.heldHead == 0, "told of a flow that it has begun already")
     let isUnbegun = entry.last == 0 && entry.isClosed == 0
-    flow.pointee = Flow(
-      flowID: isUnbegun ? 0 : entry.flowID, last: entry.last, heldHead: 0, isClosed: entry.isClosed)
+    flow.pointee =
+      isUnbegun
+      ? Flow(hadBefore: layout.preceding(entry.flowID))
+      : Flow(flowID: entry.flowID, last: entry.last, heldHead: 0, isClosed: entry.isClosed)
   }
 
   /// The same egress begins anew, because both replicas of the flow's pair were lost: what waits for a predecessor that nobody
@@ -34,8 +37,31 @@ extension EgressChain {
   public mutating func forgetBeginning(flowIndex: Int) {
     let flow = flows + flowIndex
     precondition(flow.pointee.heldHead == 0, "told again of a flow that it has begun already")
-    flow.pointee = Flow(flowID: 0, last: 0, heldHead: 0, isClosed: 0)
+    guard flow.pointee.flowID != 0 else { return }
+    // A floor stands, whoever has told of it.
+    let isFloor = flow.pointee.last == 0
+    flow.pointee = Flow(hadBefore: isFloor ? flow.pointee.flowID : layout.preceding(flow.pointee.flowID))
   }
+
+  /// R16: which generations of the unit's slots have been here, for a unit that takes the place of one that failed, of a pair whose
+  /// replicas are both lost. Of the group alone.
+  public func reportSlots(unit: Int, _ slots: Range<Int>, group: Int, of groups: Int, _ body: (SlotReport) -> Void) {
+    for slot in slots {
+      let index = layout.index(layout.first(unit: unit, slot: slot))
+      let flow = flows[index]
+      guard index & (groups - 1) == group else { continue }
+      if flow.flowID != 0 {
+        body(SlotReport(flowID: flow.flowID, end: flow.last &+ 1, isEnded: flow.isClosed != 0))
+      } else if flow.last != 0 {
+        body(SlotReport(flowID: flow.last, end: Stamp.firstCounter, isEnded: true))
+      }
+    }
+  }
+}
+
+extension EgressChain.Flow {
+  /// No flow is here that goes on; `flowID` is the last that has been. (Without a flow the counter says nothing.)
+  fileprivate init(hadBefore flowID: UInt32) { self.init(flowID: 0, last: flowID, heldHead: 0, isClosed: 0) }
 }
 
 /// What an egress knows of one pair: where its flows begin (R12).

@@ -29,7 +29,7 @@ public struct EgressChain<Storage: PacketStorage>: ~Copyable {
   @frozen @usableFromInline
   struct Flow: BitwiseCopyable {
     @usableFromInline var flowID: UInt32
-    /// Counter of the last packet let out; at first the one before the first counter.
+    /// Counter of the last packet let out; at first the one before the first counter. Without a flow: its last one's ID.
     @usableFromInline var last: UInt32
     /// Head of the flow's held packets.
     @usableFromInline var heldHead: UInt32

@@ -5,9 +5,11 @@ import DEFTWire
 // Before it, the shell takes what has come from the unit's earlier incarnations, and from then on drops and counts what still
 // comes of them: each unit has an input of its own, so that is asked per burst and costs a packet nothing.
 extension PrimaryReplica where Log: ~Copyable {
-  /// It is the one that the unit has to ask about the group, and knows the map's entry by which it is asked.
+  /// It is the one that the unit has to ask about the group, and knows the map's entry by which it is asked. Not before it has
+  /// begun, if both replicas were lost: what it has may be lost again, and generations beyond are used only if egress knows it.
   public func mayReport(_ inquiry: GroupInquiry, group: Int) -> Bool {
-    !isSteppedDown && configuration.epoch == inquiry.epoch && gate.mayReport(group, version: inquiry.version)
+    !isSteppedDown && !isRestarting && configuration.epoch == inquiry.epoch
+      && gate.mayReport(group, version: inquiry.version)
   }
 
   /// Packets that wait somewhere, of whatever group; to be reported before the slots.

@@ -23,6 +23,10 @@ struct SlotRecovery {
   /// and, since later must stay later with 9 bits of generation, of at most 129: what comes back after 128 failures of a unit
   /// is not under way any more.
   var skip: UInt32 { 2 + incarnation % 128 }
+  /// The same, if both replicas of the slot's pair are lost and the last generation that is known may be egress's. Behind any
+  /// that an earlier incarnation can have used, for those are over now: each is at most `skip` behind one that was let out. (What
+  /// this one skips to is used only once egress knows of it: `UnitRestart`.)
+  static var skipOfLost: UInt32 { 130 }
 }
 
 // A stamping unit fails and another takes its place, with nothing but a number: the incarnation, which the cluster map gives
@@ -66,6 +70,14 @@ extension SlotPool {
       flowIDs[slot] = reported.flowID
       recovery!.orphanCount += 1
     }
+  }
+
+  /// Both replicas of the slot's pair are lost before they could report all, and egress has: whatever the slot had is over.
+  mutating func resolveLost(_ slot: Int) {
+    guard states[slot] == .unknown, let reported = recovery?.reports[slot] else { return }
+    recovery!.unknownCount -= 1
+    let (isKnown, skip) = (reported.flowID != 0, SlotRecovery.skipOfLost)
+    release(slot, next: layout.skipping(isKnown ? reported.flowID : flowIDs[slot], by: isKnown ? skip : skip - 1))
   }
 
   /// The next orphan, with the counter of its close marker: behind the last packet, or the marker's own if the failed unit

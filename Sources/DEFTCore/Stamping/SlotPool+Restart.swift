@@ -28,6 +28,9 @@ extension SlotPool {
     return flowID
   }
 
+  /// It is not known what the slot has had.
+  func isUnknown(_ slot: Int) -> Bool { states[slot] == .unknown }
+
   /// Everything of the slot up to this flow ID is over. nil: it is not known what the slot has had.
   func floor(_ slot: Int) -> UInt32? {
     guard states[slot] != .unknown else { return nil }

@@ -9,6 +9,7 @@ import DEFTWire
 /// | open | `beginClose`: its close marker was stamped | closing |
 /// | closing | `free`: the close is committed on both replicas | free, one generation later |
 /// | unknown | `resolve`, nobody knows a flow, or its close is committed | free, generations later |
+/// | unknown | `resolveLost`: its pair has lost its states, and egress has said which generations it has had | free, generations later |
 /// | unknown | `resolve`, a flow is open, or closed and not committed | orphaned |
 /// | orphaned | `takeOrphan`: its close marker was stamped, or is to be sent again | closing |
 /// | free | `endGeneration`: the pair that has the flow has lost its states | free, one generation later |

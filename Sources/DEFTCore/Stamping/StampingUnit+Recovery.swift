@@ -6,6 +6,7 @@ import DEFTWire
 // | slots of a flow group | on | to |
 // |---|---|---|
 // | asked for (`GroupInquiry`) | each replica that the map names for their owner has reported all, under one version of the group's entry and one epoch of its pair | resolved |
+// | asked for | the pair has lost its states; egress has reported | all free: what there was is over |
 // | resolved | its orphans' markers are stamped, at most `maximumClosing` under way, and their closes are committed | done |
 //
 // Prohibited: resolved by the reports of one replica of two (the other may hold later packets).
@@ -13,7 +14,7 @@ extension StampingUnit {
   /// Some slots are still unknown, or their flows not closed.
   public var isRecovering: Bool { table.slots.unknownCount > 0 || table.slots.orphanCount > 0 }
 
-  /// What a replica of the pair that owns the slot says of it; of other slots it may say something, too.
+  /// What a replica of the pair that owns the slot says of it, or egress; of other slots it may say something, too.
   public mutating func note(_ report: SlotReport) { table.slots.note(report) }
 
   /// All replicas of the pair that owns these slots have reported (`GroupInquiry`). In pieces, so that other units on the lcore keep going.
@@ -21,6 +22,14 @@ extension StampingUnit {
     let (layout, unit) = (table.slots.layout, table.slots.unit)
     for slot in slots.clamped(to: 0..<table.slots.count) {
       if isOwned(layout.index(layout.first(unit: unit, slot: slot))) { table.slots.resolve(slot) }
+    }
+  }
+
+  /// Egress has reported, and the pair's new primary has nothing (`GroupInquiry.Phase.lost`): the flows of these slots are over.
+  public mutating func resolveLost(_ slots: Range<Int>, isOwned: (_ flowIndex: Int) -> Bool) {
+    let (layout, unit) = (table.slots.layout, table.slots.unit)
+    for slot in slots.clamped(to: 0..<table.slots.count) {
+      if isOwned(layout.index(layout.first(unit: unit, slot: slot))) { table.slots.resolveLost(slot) }
     }
   }
 

@@ -5,14 +5,16 @@ import DEFTWire
 /// | phase | on | to |
 /// |---|---|---|
 /// | ending | a piece of the slots was looked at: their generations have ended | ending; telling after the last |
+/// | ending | a slot comes whose flows are the pair's and not known yet: the unit is in another's place (`GroupInquiry`) | ending: it waits |
 /// | telling | the pair's new primary has taken the floors of a piece of the slots | telling; told after the last |
 /// | telling | it may not have | telling, from the first slot: the same floors again |
+/// | told | the pair's primary begins with nothing no more: egress knows of the floors, too (`primaryHasBegun`) | over |
 /// | any | `losses` have grown again | another of these, from the beginning |
 ///
-/// Prohibited: stamping anything for the pair before *told* (the unit has no credit, R17), so that no packet of a new generation
-/// comes where nobody knows that the old ones are over.
+/// Prohibited: stamping anything for the pair before *over* (the unit has no credit, R17), so that no packet of a new generation
+/// comes where nobody knows that the old ones are over, and none is used of which egress has no floor; the floors of an incarnation that the new primary knows to be replaced.
 public struct UnitRestart: Sendable, Equatable {
-  public enum Phase: Sendable { case ending, telling, told }
+  public enum Phase: Sendable { case ending, telling, told, over }
   /// The pair's, by which the map named the new primary.
   public let epoch: UInt32
   public private(set) var phase = Phase.ending
@@ -27,6 +29,8 @@ public struct UnitRestart: Sendable, Equatable {
     phase = phase == .ending ? .telling : .told
     slot = 0
   }
+  /// The pair's primary, of this epoch or a later one, is not restarting (`PrimaryReplica.isRestarting`).
+  public mutating func primaryHasBegun() { if phase == .told { phase = .over } }
   /// What was told may not have arrived.
   public mutating func tellAgain() { if phase == .telling { slot = 0 } }
 }
@@ -41,6 +45,7 @@ extension StampingUnit {
     guard restart.phase == .ending else { return }
     let end = table.slots.usedEnd
     for slot in restart.slot..<min(restart.slot + limit, end) where isOwned(index(slot)) {
+      if table.slots.isUnknown(slot) { return restart.advance(slot - restart.slot, of: end) }
       guard let flowID = table.slots.endGeneration(slot) else { continue }
       let next = table.nextCounter(slot)
       if let record = table.active(slot) {

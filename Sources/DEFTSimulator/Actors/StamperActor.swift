@@ -82,6 +82,10 @@ final class StamperActor: Actor {
       isGone = true
       return 0
     }
+    for pair in rules.indices where restarts[pair] == nil && awaitsFloors(pair) {
+      // Its predecessor has not told them, or not all.
+      restarts[pair] = namedPrimary(pair).map { UnitRestart(epoch: $0.stream) }
+    }
     var moved = isRecovering ? recover() : 0
     if isRestarting { moved += restart() }
     if stamper.sweepIsDue(now: clock) {
@@ -234,9 +238,14 @@ final class StamperActor: Actor {
         let epoch = restart.epoch
         stamper.endGenerations(&restart, limit: 4, isOwned: isOwned) { end($0.flowID, pair, epoch) }
         moved += 1
-      case .telling, .told:
-        guard case .primary(let actor) = simulation.nodes[Int(rules[pair].primary.rawValue)].roles[pair],
-          actor.stream == restart.epoch, actor.replica.awaitsFloors(of: unit)
+      case .told, .over:
+        guard let actor = namedPrimary(pair), actor.stream >= restart.epoch, !actor.replica.isRestarting else { continue }
+        restart.primaryHasBegun()
+        moved += 1
+      case .telling:
+        // What an incarnation tells that was replaced does not count.
+        guard let actor = namedPrimary(pair), actor.stream == restart.epoch, actor.replica.awaitsFloors(of: unit),
+          actor.node.incarnations[unit] == incarnation
         else { continue }
         if simulation.hasFaults, restart.slot > 0, simulation.random.oneIn(8) {
           simulation.occurrences.note(.floorsToldAgain)
@@ -250,14 +259,15 @@ final class StamperActor: Actor {
         simulation.wake(actor.index)
         moved += 1
       }
-      restarts[pair] = restart.phase == .told ? nil : restart
+      restarts[pair] = restart.phase == .over ? nil : restart
     }
     return moved
   }
 
   private func end(_ flowID: UInt32, _ pair: Int, _ epoch: UInt32) {
-    simulation.noteEnded(flowID, pair: pair, epoch: epoch)
     closing.removeAll { $0.marker.flowID == flowID }
+    // One that was replaced and does not know it comes too late.
+    if simulation.counts(flowID, incarnation) { simulation.noteEnded(flowID, pair: pair, epoch: epoch) }
   }
 
   // MARK: in the place of one that failed
@@ -276,6 +286,20 @@ final class StamperActor: Actor {
     return moved
   }
 
+  /// The pair's primary begins with nothing, and knows that this is the unit now.
+  private func awaitsFloors(_ pair: Int) -> Bool {
+    guard incarnation > 1, let actor = namedPrimary(pair), actor.formerLosses == rules[pair].losses,
+      actor.node.incarnations[unit] == incarnation
+    else { return false }
+    return actor.replica.awaitsFloors(of: unit)
+  }
+
+  /// By what the unit knows of the map.
+  private func namedPrimary(_ pair: Int) -> PrimaryActor? {
+    guard case .primary(let actor) = simulation.nodes[Int(rules[pair].primary.rawValue)].roles[pair] else { return nil }
+    return actor
+  }
+
   private func close(orphan marker: ClockEntry) {
     var layout = FrameLayout.opaque
     layout.isCloseMarker = true
@@ -290,12 +314,15 @@ final class StamperActor: Actor {
     let rule = rules[groups[group].pair]
     if inquiries[group].learn(groups[group], rule) { simulation.occurrences.note(.unitAsksAnew) }
     if inquiries[group].phase == .waiting { simulation.occurrences.note(.unitWaitsForDrain) }
-    let reporter = simulation.random.oneOf(GroupInquiry.Reporter.allCases)
+    if awaitsFloors(groups[group].pair) { inquiries[group].ownerHasNothing() }
+    let isLost = inquiries[group].phase == .lost
+    let reporter = isLost ? .egress : simulation.random.oneOf([GroupInquiry.Reporter.primary, .secondary])
     guard let place = inquiries[group].due(reporter) else { return 0 }
     let slots = stamper.table.slots.count
     let end = place < 0 ? 0 : min(place + 4 * groups.count, slots)
     guard ask(reporter, group, place, end) else { return 0 }
     guard inquiries[group].told(reporter, upTo: end) else { return 1 }
+    if isLost { return resolveLost(group) }
     simulation.trace("\(name): knows what there is of group \(group)")
     stamper.resolve(0..<slots) { simulation.group(UInt32($0)) == group }
     simulation.noteResolved(
@@ -303,9 +330,23 @@ final class StamperActor: Actor {
     return 1
   }
 
+  /// The pair has lost its states, and the unit's predecessor has told nobody which generations are over.
+  private func resolveLost(_ group: Int) -> Int {
+    simulation.trace("\(name): knows what egress has had of group \(group)")
+    simulation.occurrences.note(.lostSlotsFromEgress)
+    stamper.resolveLost(0..<stamper.table.slots.count) { simulation.group(UInt32($0)) == group }
+    simulation.noteResolvedLost(unit: unit, group: group, incarnation: incarnation)
+    return 1
+  }
+
   /// False: it may not report now.
   private func ask(_ reporter: GroupInquiry.Reporter, _ group: Int, _ place: Int, _ end: Int) -> Bool {
     let (pair, inquiry) = (groups[group].pair, inquiries[group])
+    if reporter == .egress {
+      guard !simulation.egress.isGone else { return false }
+      simulation.egress.chain.reportSlots(unit: unit, place..<end, group: group, of: groups.count) { stamper.note($0) }
+      return true
+    }
     guard let node = reporter == .primary ? rules[pair].primary : rules[pair].secondary else { return false }
     switch simulation.nodes[Int(node.rawValue)].roles[pair] {
     case .primary(let actor):

@@ -44,6 +44,17 @@ extension Simulation {
     }
   }
 
+  /// The same of a pair that has lost its states: whatever there was is over.
+  func noteResolvedLost(unit: Int, group: Int, incarnation: UInt32) {
+    guard incarnation >= resolvedBy[unit][group] else { return }
+    resolvedBy[unit][group] = incarnation
+    let pair = map.group(group).pair
+    for index in allFlows.indices where layout.unit(UInt32(index)) == unit && self.group(UInt32(index)) == group {
+      guard let flow = allFlows[index].last, flow.endedIn == nil else { continue }
+      if !flow.isClosing || flow.out < flow.next - 1 { noteEnded(flow.flowID, pair: pair, epoch: map[pair].epoch) }
+    }
+  }
+
   /// The close marker of a flow whose unit failed. True: it is a new one; false: it was stamped before, and comes again.
   func noteOrphan(_ marker: ClockEntry, incarnation: UInt32) -> Bool {
     guard counts(marker.flowID, incarnation) else { return false }

@@ -54,6 +54,9 @@ extension Simulation {
     if (0..<map.groupCount).contains(where: { map.group($0).phase != .settled }) {
       occurrences.note(.unitReplacedWhileMoving)
     }
+    if (0..<options.pairs).contains(where: { lostPairs.contains($0) || (primary($0)?.replica.isRestarting ?? false) }) {
+      occurrences.note(.unitReplacedWhileLost)
+    }
     trace("map: stamping unit \(unit) \(isDead ? "fails" : "is suspected, and lives"); incarnation \(incarnation)")
     publish(.unit(unit, incarnation))
     let successor = StamperActor(self, index: actors.count, succeeding: stampers[unit], incarnation: incarnation)

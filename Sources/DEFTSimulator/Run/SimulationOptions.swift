@@ -64,9 +64,10 @@ public struct SimulationOptions: Sendable {
   /// From a generator of its own, as moves.
   private mutating func drawGroupLoss() {
     var random = SeededGenerator(seed: seed &* 0x1000_0007 &+ 43)
-    // A unit that takes another's place knows what its slots have had from replicas.
+    // A unit that takes another's place asks egress what its slots have had, if a pair's replicas are both lost. Unit, replicas
+    // and egress lost at once is what nothing covers: nobody knows.
     let unitsFail = faults.contains(.stamperCrash) || faults.contains(.stamperSuspicion)
-    guard random.oneIn(3), !unitsFail else { return }
+    guard random.oneIn(3), !unitsFail || !faults.contains(.egressCrash) else { return }
     faults.set(.groupLoss, true)
     // Egress holds something when it strikes.
     if random.oneIn(2) {

@@ -24,6 +24,8 @@ public enum Transition: Int, CaseIterable, Sendable {
   case unitReplaced, staleIncarnation, orphanClosed, orphanMarkerAgain, orphanForgotten, packetsOfOrphanLost
   /// Of a unit that is replaced where groups move.
   case unitReplacedWhileMoving, unitAsksAnew, unitWaitsForDrain, inheritedFromReplaced
+  /// And where a pair has lost its states.
+  case unitReplacedWhileLost, lostSlotsFromEgress
   case restarted, restartedWhileSyncing, flowRestarted, floorTaken, floorsToldAgain, lostGeneration, egressBegunAnew,
     lateRelease, heldAbandoned
 
