@@ -8,8 +8,8 @@ extension PrimaryReplica where Log: ~Copyable {
   /// It is the one that the unit has to ask about the group, and knows the map's entry by which it is asked. Not before it has
   /// begun, if both replicas were lost: what it has may be lost again, and generations beyond are used only if egress knows it.
   public func mayReport(_ inquiry: GroupInquiry, group: Int) -> Bool {
-    !isSteppedDown && !isRestarting && configuration.epoch == inquiry.epoch
-      && gate.mayReport(group, version: inquiry.version)
+    guard !isSteppedDown, !isRestarting else { return false }
+    return configuration.epoch == inquiry.epoch && gate.mayReport(group, version: inquiry.version)
   }
 
   /// Packets that wait somewhere, of whatever group; to be reported before the slots.

@@ -1,5 +1,5 @@
 /// What a stamping unit that takes the place of one that failed still has to ask about its slots of one flow group (paper,
-/// VI-C; R16). It asks the replicas that the map names for the group's owner, and nobody else.
+/// VI-C; R16). It asks the replicas that the map names for the group's owner; if both are lost, egress; and nobody else.
 ///
 /// | phase | on | to |
 /// |---|---|---|

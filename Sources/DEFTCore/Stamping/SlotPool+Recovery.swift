@@ -26,7 +26,7 @@ struct SlotRecovery {
   /// The same, if both replicas of the slot's pair are lost and the last generation that is known may be egress's. Behind any
   /// that an earlier incarnation can have used, for those are over now: each is at most `skip` behind one that was let out. (What
   /// this one skips to is used only once egress knows of it: `UnitRestart`.)
-  static var skipOfLost: UInt32 { 130 }
+  var skipOfLost: UInt32 { 130 }
 }
 
 // A stamping unit fails and another takes its place, with nothing but a number: the incarnation, which the cluster map gives
@@ -74,9 +74,9 @@ extension SlotPool {
 
   /// Both replicas of the slot's pair are lost before they could report all, and egress has: whatever the slot had is over.
   mutating func resolveLost(_ slot: Int) {
-    guard states[slot] == .unknown, let reported = recovery?.reports[slot] else { return }
+    guard states[slot] == .unknown, let reported = recovery?.reports[slot], let skip = recovery?.skipOfLost else { return }
     recovery!.unknownCount -= 1
-    let (isKnown, skip) = (reported.flowID != 0, SlotRecovery.skipOfLost)
+    let isKnown = reported.flowID != 0
     release(slot, next: layout.skipping(isKnown ? reported.flowID : flowIDs[slot], by: isKnown ? skip : skip - 1))
   }
 
