@@ -150,6 +150,55 @@ import Testing
     #expect((0..<4).map(may) == [false, false, true, true])
   }
 
+  /// The new owner could report, and does not have what the former one keeps: nobody is asked before that has come.
+  @Test func nobodyIsAskedWhileSomethingIsKept() {
+    let harness = harness(1)
+    harness.isLed = false
+    harness.begin(0, to: 1)
+    for _ in 0..<40 where harness.seats[0].primary!.pointee.moveStatus(of: 0) != .complete { harness.pass() }
+    harness.stamp(0)
+    for seat in harness.seats { harness.deliver(seat) }
+    #expect(harness.seats[0].primary!.pointee.keptCount(of: 0) == 1)
+    var unit = StampingUnit(
+      unit: 0, layout: harness.layout, seed: 1, idleTimeout: 1_000_000, incarnation: 2, memory: harness.arena.allocate)
+    var inquiry = GroupInquiry(slots: 12, isKnown: false)
+    func learnAll() {
+      while !harness.switchNotices.isEmpty { harness.learnAtSwitch() }
+      for seat in harness.seats { while !seat.notices.isEmpty { harness.learn(seat) } }
+      _ = inquiry.learn(harness.map.group(0), harness.map[harness.map.group(0).pair])
+    }
+    func asksBoth() -> Bool {
+      guard inquiry.due(.primary) == -1, inquiry.due(.secondary) == -1 else { return false }
+      let (primary, secondary) = (harness.seats[2].primary!, harness.seats[3].secondary!)
+      guard primary.pointee.mayReport(inquiry, group: 0), secondary.pointee.mayReport(inquiry, group: 0) else {
+        return false
+      }
+      primary.pointee.reportWaiting(unit: 0) { unit.note($0) }
+      secondary.pointee.reportWaiting(unit: 0) { unit.note($0) }
+      primary.pointee.reportSlots(unit: 0, 0..<12, group: 0) { unit.note($0) }
+      secondary.pointee.reportSlots(unit: 0, 0..<12, group: 0) { unit.note($0) }
+      unit.resolve(0..<12) { $0 & 1 == 0 }
+      return true
+    }
+    #expect(harness.propose(.commit, 0) == .accepted)
+    learnAll()
+    #expect(!asksBoth() && inquiry.phase == .waiting)
+    harness.forward(harness.seats[0])
+    #expect(harness.propose(.drained(NodeID(0)), 0) == .accepted)
+    learnAll()
+    #expect(!asksBoth())
+    harness.forward(harness.seats[1])
+    #expect(harness.propose(.drained(NodeID(1)), 0) == .accepted)
+    learnAll()
+    for seat in harness.seats { harness.deliver(seat) }
+    #expect(asksBoth())
+    var markers = [ClockEntry](repeating: ClockEntry(flowID: 0, next: 0), count: 16)
+    let count = unit.sweepOrphans(into: &markers, capacity: 16)
+    #expect(markers[..<count].first { $0.flowID == harness.flowID(0) }?.next == 3)
+    harness.settle()
+    #expect(harness.violation == nil && harness.transmitted == harness.stamped)
+  }
+
   /// What is kept for a frozen group is reported, but not what can be of none of its flows (R18).
   @Test func whatIsKeptIsReportedIfItMayBe() {
     let harness = harness(1)
