@@ -38,6 +38,7 @@ extension Simulation {
       }
     }
     floors[index] = flowID
+    everFloors.insert(flowID)
   }
 
   /// The replica became its pair's in a later epoch than the one in which the flow ended.
@@ -60,7 +61,7 @@ extension Simulation {
     return true
   }
 
-  func isFloor(_ flowID: UInt32) -> Bool { floors[layout.index(flowID)] == flowID }
+  func isFloor(_ flowID: UInt32) -> Bool { everFloors.contains(flowID) }
 
   /// What a replica has at rest in a slot of which everything is over.
   func floorDigest(_ flowID: UInt32) -> UInt64 {

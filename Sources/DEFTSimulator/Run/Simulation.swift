@@ -53,6 +53,8 @@ public final class Simulation {
   var lostPairs: Set<Int> = []
   /// By flow index: the latest floor that a unit has told of (`PrimaryReplica+Restart.swift`).
   var floors: [Int: UInt32] = [:]
+  /// All that any unit has told of: a replica of an earlier loss may send its own to one that has not learnt of the next.
+  var everFloors: Set<UInt32> = []
   /// Nodes that the failure detector is about to report.
   var suspected: Set<NodeID> = []
   /// Replicas that each pair has had; and that the map has named for it, of which some may not have learnt so. Of those a pair
