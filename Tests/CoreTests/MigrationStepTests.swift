@@ -285,4 +285,37 @@ import Testing
     finish(harness)
     #expect(harness.outcomes == [.done: 1] && harness.lost == 0)
   }
+
+  /// A question of A's reaches A' after the group has left: what A' keeps, to forward it, it does not deny.
+  @Test func whatIsKeptIsNotDenied() {
+    let harness = harness {
+      $0.replication.gapTimeout = 2_000
+      $0.replication.inputCapacity = 1000
+    }
+    for _ in 0..<3 { harness.stamp(0) }
+    let lost = harness.seats[0].input.removeFirst()
+    harness.giveBack(lost, 2, "a path")
+    for place in 0..<2 { harness.deliver(harness.seats[place]) }
+    for _ in 0..<3 {
+      harness.now += 3_000
+      harness.repair(harness.seats[0])
+    }
+    let questions = harness.seats[1].mail
+    harness.seats[1].mail = []
+    harness.begin(0, to: 1)
+    freeze(harness)
+    #expect(!questions.isEmpty && source(harness).pointee.moveStatus(of: 0) == .complete)
+    harness.propose(.commit, 0)
+    learnAll(harness)
+    // It knows nothing of the flows any more.
+    harness.deliver(harness.seats[1])
+    harness.seats[1].mail = questions
+    harness.readMail(harness.seats[1])
+    #expect(harness.seats[1].secondary!.pointee.keptCount(of: 0) == 3)
+    harness.seats[0].mail = []
+    harness.repair(harness.seats[1])
+    #expect(harness.seats[1].secondary!.pointee.counters.repair.missing == 0)
+    finish(harness)
+    #expect(harness.lost == 0)
+  }
 }

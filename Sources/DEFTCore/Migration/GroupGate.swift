@@ -105,6 +105,11 @@ struct GroupGate: ~Copyable {
     let standing = standing(flowID)
     return standing == .staged || standing == .foreign
   }
+  /// Packets of the flow may be here and not in the replica's own tables: at a secondary.
+  func keeps(_ flowID: UInt32) -> Bool {
+    let standing = standing(flowID)
+    return standing == .thawing || standing == .foreign
+  }
   /// Packets that there is room for.
   @inlinable @inline(__always)
   var free: Int { capacity - count }

@@ -175,8 +175,8 @@ extension SecondaryReplica {
         counters.migration.lossesDelayed &+= 1
         continue
       }
-      // What is kept is about to be held.
-      guard gate.standing(range.flowID) != .thawing else { continue }
+      // What is kept is about to be held, or forwarded.
+      guard !gate.keeps(range.flowID) else { continue }
       guard inputIsDry || received &- repair.wanted.mark(index) >= capacity else { continue }
       guard let next = expected(range.flowID) else { continue }
       // Below `next` everything is here, or was.
