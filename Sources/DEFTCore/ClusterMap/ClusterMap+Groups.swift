@@ -14,6 +14,7 @@ extension ClusterMap {
       guard self[assignment.pair].standing == .inSync, self[target].standing == .inSync else {
         return .refused(.standing)
       }
+      guard self[assignment.pair].egress == self[target].egress else { return .refused(.egress) }
       let epochs = (self[assignment.pair].epoch, self[target].epoch)
       groups[group].change(.moving(to: target, sourceEpoch: epochs.0, targetEpoch: epochs.1))
     case (.commit, .moving(let target, let sourceEpoch, let targetEpoch)):
@@ -37,18 +38,23 @@ extension ClusterMap {
   /// A pair has a new epoch: moves that it had a part in and that were not committed are undone, and a node that has no
   /// part in it any more has nothing more to forward that anybody would wait for; nor has one that begins with nothing.
   mutating func groupsFollow(_ pair: Int, from before: PairAssignment, isRestart: Bool) {
+    undoMoves(of: pair)
     let now = self[pair]
     for group in groups.indices {
-      switch groups[group].phase {
-      case .settled: continue
-      case .moving(let target, _, _):
-        if groups[group].pair == pair || target == pair { groups[group].change(.settled) }
-      case .inheriting(let source, _, _):
-        guard source == pair else { continue }
-        for node in [before.primary, before.secondary] {
-          if let node, isRestart || (node != now.primary && node != now.secondary) { groups[group].forget(node) }
-        }
+      guard case .inheriting(let source, _, _) = groups[group].phase, source == pair else { continue }
+      for node in [before.primary, before.secondary] {
+        if let node, isRestart || (node != now.primary && node != now.secondary) { groups[group].forget(node) }
       }
+    }
+  }
+
+  /// Those to it and from it that were not committed.
+  mutating func undoMoves(of pair: Int) {
+    for group in groups.indices {
+      guard case .moving(let target, _, _) = groups[group].phase, groups[group].pair == pair || target == pair else {
+        continue
+      }
+      groups[group].change(.settled)
     }
   }
 }

@@ -9,7 +9,7 @@
 /// | (P, S any, e) | secondary failed | (P, none, e+1) | alone |
 /// | (P, none, e) | secondary added C | (P, C syncing, e+1) | sync |
 /// | (P, C syncing, e) | sync finished | (P, C inSync, e) | protected |
-/// | any, egress E of term k | that egress failed | the same, egress F of term k+1 | tell egress |
+/// | any, egress E of term k | that egress failed | the same, egress F of term k+1; in every pair of which it was | tell egress |
 ///
 /// A restart is the next term of its egress, too, which stays where it is: it begins anew with what the primary tells it
 /// (`PrimaryReplica+Restart.swift`).
@@ -18,8 +18,8 @@
 /// on the primary's node or egress's, or an egress on a replica's (R12); `syncFinished` of an earlier sync (its epoch has passed); anything by a proposer
 /// who has seen another epoch.
 ///
-/// Flow groups move from pair to pair by a table of their own (`GroupAssignment`); a new epoch of a pair ends the moves that
-/// it had a part in and that were not committed.
+/// Flow groups move from pair to pair by a table of their own (`GroupAssignment`); a new epoch of a pair, or a new egress,
+/// ends the moves that it had a part in and that were not committed.
 ///
 /// Capacity: the pairs, stamping units and flow groups that it was made with.
 public struct ClusterMap: Sendable, Equatable {
@@ -42,10 +42,28 @@ public struct ClusterMap: Sendable, Equatable {
   public mutating func propose(_ transition: MapTransition, pair: Int, ifEpoch epoch: UInt32) -> MapOutcome {
     guard pairs.indices.contains(pair) else { return .refused(.unknownPair) }
     guard pairs[pair].epoch == epoch else { return .refused(.otherEpoch) }
+    if case .egressFailed(let term, let replacement) = transition {
+      return replaceEgress(of: pair, ifTerm: term, by: replacement)
+    }
     let before = pairs[pair]
     let outcome = pairs[pair].apply(transition)
     if pairs[pair].epoch != before.epoch { groupsFollow(pair, from: before, isRestart: outcome == .accepted(.restart)) }
     return outcome
+  }
+
+  /// Every pair that it was the egress of has the next term, in one change. So pairs that have the same egress have told the
+  /// same one, or have yet to: a flow group that moves between them stays where its flows are known.
+  private mutating func replaceEgress(of pair: Int, ifTerm term: UInt32, by replacement: NodeID) -> MapOutcome {
+    guard pairs[pair].egressTerm == term else { return .refused(.otherEpoch) }
+    let theirs = pairs.indices.filter { pairs[$0].egress == pairs[pair].egress }
+    var replaced = pairs
+    for pair in theirs {
+      let outcome = replaced[pair].apply(.egressFailed(term: pairs[pair].egressTerm, replacement: replacement))
+      guard case .accepted = outcome else { return outcome }
+    }
+    pairs = replaced
+    for pair in theirs { undoMoves(of: pair) }
+    return .accepted(.tellEgress)
   }
 }
 

@@ -5,12 +5,13 @@
 /// |---|---|---|
 /// | (A, settled, v) | begin, to B | (A, moving to B, v+1) |
 /// | (A, moving to B, v) | commit | (B, inheriting from A and A', v+1): **the** commit point |
-/// | (A, moving to B, v) | undo; or A's or B's pair has a new epoch | (A, settled, v+1) |
+/// | (A, moving to B, v) | undo; or A's or B's pair has a new epoch, or a new egress | (A, settled, v+1) |
 /// | (B, inheriting, v) | a source has drained, or the map has it out of its pair | (B, inheriting from the other, v+1) |
 /// | (B, inheriting from one, v) | the same of that one | (B, settled, v+1) |
 ///
 /// Prohibited, hence refused: any of them by a proposer who has seen another version; begin while the group moves, or while
-/// its owner still inherits it (what the last move left on its way goes to that owner); begin without both pairs in sync;
+/// its owner still inherits it (what the last move left on its way goes to that owner); begin without both pairs in sync, or
+/// between pairs that have not the same egress, for the other one's knows nothing of the group (R12);
 /// commit after either pair's epoch has changed, or without a secondary in sync at B; undo of what is committed.
 public struct GroupAssignment: Sendable, Equatable {
   @frozen
@@ -70,6 +71,8 @@ public enum GroupRefusal: Sendable, Equatable {
   case target
   /// Either pair has no secondary in sync.
   case standing
+  /// The pairs have different egresses.
+  case egress
   /// Either pair's epoch has changed since the move began.
   case otherEpoch
 }

@@ -8,7 +8,8 @@ public enum MapTransition: Sendable, Equatable {
   case secondaryAdded(NodeID)
   /// The syncing secondary alone can reconstruct everything voted or stamped (R9).
   case syncFinished
-  /// The egress of that term is believed to have failed (R12); another takes its place, or itself with nothing.
+  /// The egress of that term is believed to have failed (R12); another takes its place, or itself with nothing: in every pair
+  /// that it is the egress of.
   case egressFailed(term: UInt32, replacement: NodeID)
 }
 

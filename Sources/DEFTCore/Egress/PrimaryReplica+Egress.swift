@@ -66,8 +66,8 @@ extension PrimaryReplica where Log: ~Copyable {
     while telling.index < flows.layout.indexCount, count < capacity {
       let flow = flows[telling.index]
       telling.index += 1
-      // What moves away has been acknowledged before; what is staged here, its owner tells.
-      guard flow.pointee.flowID != 0, gate.standing(flow.pointee.flowID) != .staged else { continue }
+      // What is another pair's, its owner tells: also what has left and was not cleared yet, which says where it was then.
+      guard flow.pointee.flowID != 0, !gate.isInert(flow.pointee.flowID) else { continue }
       entries[count] = EgressEntry(
         flowID: flow.pointee.flowID, last: flow.pointee.lastPassed, isClosed: flow.pointee.isClosed)
       count += 1

@@ -104,7 +104,7 @@ extension PrimaryReplica where Log: ~Copyable {
     var toSource = false
     for place in 0..<moves.incoming.count where moves.incoming[place].source == source {
       let move = moves.incoming[place]
-      let isComplete = move.isWhole && votedBatch >= move.batch && standing == .inSync
+      let isComplete = move.isWhole && votedBatch >= move.batch && standing == .inSync && hasToldEgress(move)
       // Once there is room for what was refused.
       let isAgain = move.isAgain && batchesInFlight < configuration.window
       // What the secondary has voted for does not stand in the way of others any more.
@@ -132,6 +132,10 @@ extension PrimaryReplica where Log: ~Copyable {
     }
     return (toSource, toSecondary)
   }
+
+  /// R12: the egress that the map names knows where this pair's flows begin, so that nothing that is said of it any more counts.
+  /// (Who has learnt of the move has learnt of the egresses before it.)
+  private func hasToldEgress(_ move: IncomingMove) -> Bool { !isTelling && gate.versions[move.group] >= move.version }
 
   /// The map names this pair: the entries are live, and what came early is processed.
   mutating func join(_ place: Int) {

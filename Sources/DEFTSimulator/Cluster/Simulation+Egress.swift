@@ -28,9 +28,12 @@ extension Simulation {
     guard egress.isGone else { return }
     egress = egress.succeeding(actors.count, terms: (0..<options.pairs).map { map[$0].egressTerm + 1 })
     add(egress)
-    for pair in 0..<options.pairs {
-      propose(.egressFailed(term: map[pair].egressTerm, replacement: map[pair].egress), pair)
-    }
+    let before = map
+    let failure = MapTransition.egressFailed(term: map[0].egressTerm, replacement: map[0].egress)
+    let outcome = map.propose(failure, pair: 0, ifEpoch: map[0].epoch)
+    trace("map: \(failure): \(outcome)")
+    publish(.egress((0..<options.pairs).map { map[$0] }))
+    publishGroups(changedSince: before)
   }
 
   func send(_ telling: Telling) {

@@ -3,6 +3,8 @@ import DEFTCore
 /// A change of the map, on its way to somebody.
 enum MapNotice {
   case pair(Int, PairAssignment)
+  /// Every pair has another egress.
+  case egress([PairAssignment])
   case unit(Int, UInt32)
   case group(Int, GroupAssignment)
 }
@@ -83,13 +85,16 @@ extension Simulation {
     guard !notices[receiver].isEmpty else { return }
     let notice = notices[receiver].removeFirst()
     if !notices[receiver].isEmpty { scheduleNotice(receiver) }
-    switch notice {
-    case .pair(let pair, let assignment):
+    func learn(_ pair: Int, _ assignment: PairAssignment) {
       if receiver < nodes.count {
         nodes[receiver].learn(assignment, pair: pair)
       } else {
         stampers[receiver - nodes.count].learn(assignment, pair: pair)
       }
+    }
+    switch notice {
+    case .pair(let pair, let assignment): learn(pair, assignment)
+    case .egress(let assignments): for (pair, assignment) in assignments.enumerated() { learn(pair, assignment) }
     case .unit(let unit, let incarnation):
       if receiver < nodes.count { nodes[receiver].learn(incarnation: incarnation, unit: unit) }
     case .group(let group, let assignment):

@@ -101,7 +101,7 @@ extension MigrationHarness {
 
   // MARK: the map
 
-  private func publish(since before: ClusterMap) {
+  func publish(since before: ClusterMap) {
     var notices: [Notice] = []
     for pair in 0..<pairs where map[pair] != before[pair] { notices.append(.pair(pair, map[pair])) }
     for group in 0..<map.groupCount where map.group(group) != before.group(group) {
@@ -187,7 +187,12 @@ extension MigrationHarness {
       if seat.secondary != nil, assignment.primary == seat.id {
         takeOver(seat, assignment.epoch)
       } else if seat.primary != nil, assignment.primary == seat.id, assignment.secondary == nil {
-        seat.primary!.pointee.secondaryFailed(epoch: assignment.epoch)
+        if assignment.epoch > seat.primary!.pointee.configuration.epoch {
+          seat.primary!.pointee.secondaryFailed(epoch: assignment.epoch)
+        }
+      }
+      if seat.primary != nil, assignment.primary == seat.id {
+        seat.primary!.pointee.egressChanged(term: assignment.egressTerm)
       }
     }
   }
@@ -251,6 +256,7 @@ extension MigrationHarness {
       deliver(seat)
       closeBatch(seat, dry: true)
       release(seat)
+      tell(seat)
       migrate(seat)
       forward(seat)
       repair(seat)

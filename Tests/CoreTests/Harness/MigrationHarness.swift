@@ -64,7 +64,13 @@ final class MigrationHarness {
   var migrations: [Int: GroupMigration] = [:]
   var egress: EgressChain<PlainStorage>
   let ledgers: UnsafeMutablePointer<ReleaseLedger>
-  var toEgress: [(packet: Packet, tag: ReleaseTag)] = []
+  /// With the term of the pair's egress that it was released to (R12).
+  var toEgress: [(packet: Packet, tag: ReleaseTag, term: UInt32)] = []
+  /// By pair.
+  var beginnings: [EgressBeginning]
+  var told: [[Int: EgressEntry]]
+  /// Pairs whose word does not reach egress.
+  var unheard: Set<Int> = []
   var runs: [UInt32: SequentialRun] = [:]
   var stamped = 0
   var transmitted = 0
@@ -96,6 +102,8 @@ final class MigrationHarness {
     rules = (0..<map.groupCount).map { [map] in map.group($0) }
     assignments = (0..<pairs).map { [map] in map[$0] }
     egress = EgressChain(layout: layout, holdCapacity: options.egressHold, memory: arena.allocate)
+    beginnings = [EgressBeginning](repeating: EgressBeginning(term: 1), count: pairs)
+    told = [[Int: EgressEntry]](repeating: [:], count: pairs)
     ledgers = .allocate(capacity: pairs)
     for pair in 0..<pairs { (ledgers + pair).initialize(to: ReleaseLedger(capacity: 64, memory: arena.allocate)) }
     for pair in 0..<pairs { makePair(pair) }
@@ -227,21 +235,28 @@ final class MigrationHarness {
   }
 
   func release(_ seat: Seat, _ most: Int = 64) {
-    guard seat.primary != nil, !seat.isDead else { return }
+    guard seat.primary != nil, !seat.isDead, !seat.primary!.pointee.tellsEgress else { return }
     var packets = [Packet](repeating: Packet(bitPattern: 8)!, count: most)
     let first = seat.primary!.pointee.releaseSequence
     let count = seat.primary!.pointee.release(into: &packets, capacity: most)
     for (offset, packet) in packets[..<count].enumerated() {
       let tag = ReleaseTag(
         pair: seat.pair, stream: seat.stream, sequence: UInt32(truncatingIfNeeded: first) &+ UInt32(offset))
-      toEgress.append((bank.copy(packet, references: 1), tag))
+      toEgress.append((bank.copy(packet, references: 1), tag, seat.primary!.pointee.egressTerm))
       giveBack(packet, 1, "the way to egress")
     }
   }
 
   func runEgress(_ most: Int = 64) {
     for _ in 0..<min(most, toEgress.count) {
-      let (packet, tag) = toEgress.remove(at: random.below(min(options.egressWindow, toEgress.count)))
+      let place = random.below(min(options.egressWindow, toEgress.count))
+      let beginning = beginnings[Int(toEgress[place].tag.pair)]
+      guard beginning.isTold || toEgress[place].term < beginning.term else { continue }
+      let (packet, tag, term) = toEgress.remove(at: place)
+      guard term == beginning.term else {
+        giveBack(packet, 1, "the way to egress")
+        continue
+      }
       switch egress.decide(packet) {
       case .transmit, .forget:
         leave(packet, tag)
@@ -278,7 +293,7 @@ final class MigrationHarness {
   func acknowledge(_ seat: Seat) {
     guard seat.primary != nil, !seat.isDead else { return }
     let ledger = ledgers[seat.pair].stream == seat.stream ? ledgers[seat.pair].acknowledged : 0
-    _ = seat.primary!.pointee.acknowledged(ledger)
+    _ = seat.primary!.pointee.acknowledged(ledger, byTerm: beginnings[seat.pair].term)
   }
   func free(_ seat: Seat, _ most: Int = 64) {
     guard !seat.isDead else { return }
