@@ -58,6 +58,7 @@ final class EgressActor: Actor {
   }
 
   func term(_ pair: Int) -> UInt32 { beginnings[pair].term }
+  func isTold(_ pair: Int) -> Bool { beginnings[pair].isTold }
   /// The stream of the primary that it goes by; 0: none has told it anything.
   func teller(_ pair: Int) -> UInt32 { beginnings[pair].teller }
 

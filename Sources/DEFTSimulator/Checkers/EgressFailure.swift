@@ -6,6 +6,11 @@ import DEFTWire
 extension Simulation {
   /// A new egress begins with what it was told. From here on a flow's packets leave from there.
   func noteTold(_ telling: Telling, _ entries: [Int: EgressEntry]) {
+    for entry in entries.values where flow(entry.flowID) != nil {
+      require(pair(entry.flowID) == telling.pair, .oneOwner) {
+        "pair \(telling.pair) tells egress of flow \(entry.flowID), which is pair \(pair(entry.flowID))'s"
+      }
+    }
     var (twice, never) = (0, 0)
     for flow in allFlows.joined() where flow.pair == telling.pair {
       guard let last = beginning(flow, entries[layout.index(flow.flowID)]) else { continue }
@@ -22,6 +27,17 @@ extension Simulation {
     require(isResent ? never == 0 : twice == 0, .exactlyOnce) { "\(twice) would leave twice, \(never) never" }
     require(UInt64(twice + never) <= telling.ambiguous, .exactlyOnce) {
       "\(twice) leave twice, \(never) never, and \(telling.ambiguous) are counted as ambiguous"
+    }
+  }
+
+  /// A group has moved: where its flows begin the egress that the map names has been told by the former owner, and nothing that
+  /// the new one may still say counts.
+  func checkTold(_ group: Int, _ pairs: [Int]) {
+    guard !egress.isGone else { return }
+    for pair in pairs {
+      require(egress.isTold(pair) && egress.term(pair) == map[pair].egressTerm, .movedState) {
+        "group \(group) moves, and egress \(egress.term(pair)) does not know where pair \(pair) begins"
+      }
     }
   }
 

@@ -53,9 +53,10 @@ extension Simulation {
     require(egress.teller(flow.pair) < epoch, .lostStates) { "egress lets out flow \(flow.flowID), which has ended" }
   }
 
-  /// A closed flow that never was, in a snapshot: what came before it in the slot is over.
+  /// A closed flow that never was, in a snapshot: what came before it in the slot is over. The pair may have been lost again
+  /// since, with another floor.
   func noteFloorInSnapshot(_ flowID: UInt32) -> Bool {
-    guard isFloor(flowID) else { return false }
+    guard everFloors.contains(flowID) else { return false }
     let index = layout.index(flowID)
     for flow in allFlows[index] where layout.isLater(flowID, than: flow.flowID) { flow.appliedNext = flow.next }
     return true

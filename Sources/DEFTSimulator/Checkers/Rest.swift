@@ -14,8 +14,9 @@ extension Simulation {
     for pair in 0..<options.pairs {
       var expected = (digest: UInt64(0), flows: 0)
       for (index, generations) in allFlows.enumerated() {
-        // A generation of which nothing has arrived anywhere never was.
-        let flow = generations.last { $0.next > 1 }
+        // A generation of which nothing has arrived anywhere never was; one of which nothing has arrived where its group went, as
+        // far as its owner had begun it.
+        let flow = generations.last { $0.next > 1 || isBegun($0) }
         let isLater = { (floor: UInt32) in flow.map { self.layout.isLater(floor, than: $0.flowID) } ?? true }
         if let floor = floors[index], self.pair(floor) == pair, isLater(floor) {
           expected = (expected.digest &+ floorDigest(floor), expected.flows + 1)
@@ -35,6 +36,14 @@ extension Simulation {
         require(digest == expected, .digests) { "\(actor.name) has \(digest), a sequential run \(expected)" }
       }
     }
+  }
+
+  private func isBegun(_ flow: FlowHistory) -> Bool {
+    var isBegun = false
+    if map.group(group(flow.flowID)).version > 1 {
+      primary(flow.pair)?.replica.forEachFlow { isBegun = isBegun || $0.flowID == flow.flowID }
+    }
+    return isBegun
   }
 
   private func differences(_ actor: PrimaryActor) -> String {

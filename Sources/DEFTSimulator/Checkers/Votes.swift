@@ -9,7 +9,8 @@ extension Simulation {
       if isCutOff(packet.pointee.flowID, for: actor) { return }
       return fail(.packetClock, "\(actor.name) takes \(text(packet)), a flow that was never stamped")
     }
-    checkNotEnded(flow, by: actor, "takes a packet of")
+    // What is another pair's it only keeps, to forward it.
+    if actor.node.groups[group(flow.flowID)].pair == actor.pair { checkNotEnded(flow, by: actor, "takes a packet of") }
     _ = flow.hold(packet.pointee.counter, actor.mark)
   }
 

@@ -33,7 +33,18 @@ extension Simulation {
     let outcome = map.propose(failure, pair: 0, ifEpoch: map[0].epoch)
     trace("map: \(failure): \(outcome)")
     publish(.egress((0..<options.pairs).map { map[$0] }))
+    noteEgressFailure(before)
     publishGroups(changedSince: before)
+  }
+
+  private func noteEgressFailure(_ before: ClusterMap) {
+    for group in 0..<before.groupCount {
+      switch before.group(group).phase {
+      case .settled: continue
+      case .moving: occurrences.note(.egressFailedInMove)
+      case .inheriting: occurrences.note(.egressFailedInForwarding)
+      }
+    }
   }
 
   func send(_ telling: Telling) {
@@ -41,8 +52,8 @@ extension Simulation {
     if isLost { return trace("what pair \(telling.pair) tells egress is lost") }
     if telling.attempt > 1, telling.number == 0 { occurrences.note(.toldAgain) }
     tellings.append(telling)
-    // One connection: in order.
-    tellingDue = max(tellingDue, now) + 1 + random.below(options.controlLatency)
+    // One connection: in order, and as many under way as were sent.
+    tellingDue = max(tellingDue, now + 1 + random.below(options.controlLatency))
     events.add(.telling, at: tellingDue, target: tellings.count - 1)
   }
 

@@ -23,12 +23,12 @@ extension Simulation {
     events.add(.move, at: now + 1 + random.around(options.moveInterval), target: 0)
     let group = random.below(map.groupCount)
     if let leader = leaders[group], !leader.isOver { return }
-    let assignment = map.group(group)
-    beginMove(group, to: (assignment.pair + 1 + random.below(options.pairs - 1)) % options.pairs)
+    beginMove(group, to: (map.group(group).pair + 1 + random.below(options.pairs - 1)) % options.pairs)
   }
 
   func beginMove(_ group: Int, to target: Int) {
-    let leader = GroupMigration(group: group, to: target, map.group(group))
+    let assignment = map.group(group)
+    let leader = GroupMigration(group: group, to: target, assignment)
     leaders[group] = leader
     propose(leader.begin, group: group, version: leader.version)
     events.add(.lead, at: now + 1 + random.around(options.controlLatency), target: group)
@@ -49,6 +49,9 @@ extension Simulation {
     _ = leader.learn(assignment)
     note(leader.phase, before)
     if leader.phase > .idle, leader.phase < .committed {
+      if [leader.source, leader.target].contains(where: { primary($0)?.replica.tellsEgress ?? false }) {
+        occurrences.note(.moveInTelling)
+      }
       var due = GroupMigration.Due.nothing
       if let source = primary(leader.source), source.node.groups[group].version >= leader.version {
         due = leader.learn(source.replica.moveStatus(of: group))
@@ -121,6 +124,7 @@ extension Simulation {
       let former = before.group(group).pair
       if assignment.pair != former {
         checkStaged(group, from: former, to: assignment.pair)
+        checkTold(group, [former, assignment.pair])
         noteMoved(group, to: assignment.pair)
         checkOwner(group)
       }
@@ -175,7 +179,7 @@ extension Simulation {
   func forward(_ packet: Packet, by actor: any ReplicaActor, hasSteppedDown: Bool = false) {
     occurrences.note(.forwarded)
     let group = group(packet.pointee.flowID)
-    let pair = actor.node.groups[group].pair
+    let (pair, version) = (actor.node.groups[group].pair, actor.node.groups[group].version)
     let owner = actor.node.pairs[pair]
     trace("\(actor.name): forwards \(text(packet)) to pair \(pair)")
     if !hasSteppedDown, !actor.keepsAnother(packet) {
@@ -196,14 +200,14 @@ extension Simulation {
       send(
         Flight(
           packet: second, pair: pair, references: 1, destination: .secondary, node: Int(secondary.rawValue),
-          incarnation: incarnation, isForwarded: true, forwarder: forwarder,
+          incarnation: incarnation, isForwarded: true, forwarder: forwarder, groupVersion: version,
           tag: ReleaseTag(pair: 0, stream: 0, sequence: 0)),
         &secondaryPaths[pair])
     }
     send(
       Flight(
         packet: packet, pair: pair, references: 2, destination: .primary, node: Int(owner.primary.rawValue),
-        epoch: owner.epoch, incarnation: incarnation, isForwarded: true, forwarder: forwarder,
+        epoch: owner.epoch, incarnation: incarnation, isForwarded: true, forwarder: forwarder, groupVersion: version,
         tag: ReleaseTag(pair: 0, stream: 0, sequence: 0)), &primaryPaths[pair])
   }
 

@@ -33,7 +33,7 @@ extension Simulation {
       trace("\(actors[index].name): stands still for \(time) ns")
     case .crash:
       let node = nodes[random.below(nodes.count)]
-      guard node.isAlive, maySpare(node.id) else { return false }
+      guard node.isAlive, maySpare(node.id), !isLastFormerOwner(node.id) else { return false }
       node.crash()
       noteSuspicion(node.id)
     case .falseSuspicion:
@@ -74,6 +74,16 @@ extension Simulation {
       guard others.allSatisfy({ nodes[Int($0.rawValue)].isAlive && !suspected.contains($0) }) else { return false }
     }
     return true
+  }
+
+  /// What a group's former owners keep of it until the new one has room nobody else has: one of the two remains.
+  private func isLastFormerOwner(_ node: NodeID) -> Bool {
+    (0..<map.groupCount).contains { group in
+      guard case .inheriting(_, let first, let second) = map.group(group).phase else { return false }
+      let waitedFor = [first, second].compactMap { $0 }
+      return waitedFor.contains(node)
+        && waitedFor.allSatisfy { $0 == node || !nodes[Int($0.rawValue)].isAlive || suspected.contains($0) }
+    }
   }
 
   /// What the map says of the pair does not protect it: none of its replicas is left that has its states. A node that lives

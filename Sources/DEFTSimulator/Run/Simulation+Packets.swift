@@ -17,6 +17,8 @@ struct Flight {
   /// A former owner's, past the stampers (R8); of a group that has moved: who that is, and the map's entry that it knew.
   var isForwarded = false
   var forwarder: (node: NodeID, version: UInt32)?
+  /// By which version of the map's entry of its group.
+  var groupVersion: UInt32 = 0
   /// To egress: which one, and what it is to be acknowledged as.
   var egressTerm: UInt32 = 1
   var tag: ReleaseTag
@@ -190,6 +192,11 @@ extension Simulation {
   /// A packet comes out of a path.
   func arrive(_ place: Int) {
     let flight = flights[place]
+    // Whoever does not know yet that the group is its pair's would send it back, and both replicas that it goes to send it here
+    // again: twice as many each time.
+    if flight.isForwarded, flight.groupVersion > nodes[flight.node].groups[group(flight.packet.pointee.flowID)].version {
+      return events.add(.arrival, at: now + 1 + options.controlLatency / 4, target: place)
+    }
     freeFlights.append(place)
     underWay.remove(place)
     switch flight.destination {

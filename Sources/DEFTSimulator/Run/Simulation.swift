@@ -109,14 +109,14 @@ public final class Simulation {
     marks = [Int](repeating: 0, count: options.pairs)
     named = [Int](repeating: 2, count: options.pairs)
     var random = random
-    func place() -> (Int, Int) {
-      if isDirected { return (0, 1) }
+    func place(_ pair: Int) -> (Int, Int) {
+      if isDirected { return (2 * pair, 2 * pair + 1) }
       let primary = random.below(options.nodes)
       return (primary, (primary + 1 + random.below(options.nodes - 1)) % options.nodes)
     }
     map = ClusterMap(
-      pairs: (0..<options.pairs).map { _ in
-        let (primary, secondary) = place()
+      pairs: (0..<options.pairs).map { pair in
+        let (primary, secondary) = place(pair)
         return PairAssignment(
           primary: NodeID(UInt16(primary)), secondary: NodeID(UInt16(secondary)), standing: .inSync,
           policy: options.replication.policy, egress: NodeID(UInt16(options.nodes)))

@@ -81,8 +81,7 @@ public struct SimulationOptions: Sendable {
     // Three pairs without moves: each flow a group, dealt out to the pairs in turn.
     if pairs == 3 { replication.flowGroups = 64 }
     var random = SeededGenerator(seed: seed &* 0x1000_0003 &+ 29)
-    // A new egress is told by the owners of groups that stay where they are.
-    guard pairs > 1, !faults.contains(.egressCrash), !random.oneIn(4) else { return }
+    guard pairs > 1, !random.oneIn(4) else { return }
     moveInterval = UInt64(random.oneOf([10_000, 50_000, 200_000]))
     replication.flowGroups = random.oneOf([1, 2, 4, 16])
     replication.kept = random.oneOf(faults.contains(.smallRings) ? [4, 16] : [16, 64])

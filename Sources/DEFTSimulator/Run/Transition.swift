@@ -21,6 +21,7 @@ public enum Transition: Int, CaseIterable, Sendable {
   case kept, thawed, forwarded, staged, restaged, staleMove, lossDelayed
   case noCredit, poolEmpty, noSlot
   case egressTold, egressToldBySuccessor, toldAgain, ambiguousResent, ambiguousLost, staleAcknowledgement
+  case egressFailedInMove, egressFailedInForwarding, moveInTelling
   case unitReplaced, staleIncarnation, orphanClosed, orphanMarkerAgain, orphanForgotten, packetsOfOrphanLost
   /// Of a unit that is replaced where groups move.
   case unitReplacedWhileMoving, unitAsksAnew, unitWaitsForDrain, inheritedFromReplaced

@@ -6,7 +6,7 @@
 /// deliver primary    deliver egress f1 2..3  packets under way arrive: all of them, or those
 /// lose secondary f1 2                        a packet under way does not arrive
 /// keep primary f1 2  forward                 a former owner, dismissed, keeps a packet; sends on what it kept (R8)
-/// primary takes | replays | closes | releases | retransmits | frees | reads | repairs | syncs
+/// primary takes | replays | closes | releases | retransmits | frees | reads | repairs | syncs | tells
 /// former forwards                            a primary that has stepped down
 /// secondary holds | reads | votes | frees | repairs
 /// egress works       acknowledge             egress decides; its word reaches the primaries
@@ -18,8 +18,10 @@
 /// crash stamper                              the stamping unit fails, and another takes its place
 /// move g0 to 1                               somebody leads a move of that flow group to that pair
 /// suspect primary    learn n1 | all          the map changes; a node (or everybody) learns of it
+/// move f1 to 1       expect owner f1 1       somebody leads the move of the flow's group to another pair; whose it is by the map
 /// name secondary                             the map names another secondary
 /// wait 20us          run 1ms                 time passes: nothing happens; everything goes on by itself
+/// run until owner f1 1                       everything goes on until the map names that pair, and no further
 /// expect egress f1 1..3, 5   expect egress f1 nothing   expect released f1 2   expect held 3   expect pair (n1, none, epoch 2)
 /// expect losses 1                            how often the map has given up the pair's states
 /// settle                                     nothing fails any more: everything must come to its end
@@ -93,7 +95,7 @@ extension SimulationOptions {
       case "chunk": replication.snapshotChunk = number
       case "slots": slotsPerUnit = number
       // Groups move where a line says so.
-      case "pairs": (pairs, moveInterval) = (number, 1_000_000)
+      case "pairs": (pairs, nodes, moveInterval) = (number, 2 * number, 1_000_000)
       case "groups": replication.flowGroups = number
       case "policy": replication.policy = text == "hold" ? .hold : .release
       case "shared": sharesPackets = text == "yes"

@@ -48,11 +48,16 @@ final class ScenarioRun {
       guard let node = node(rest.first) else { return "no such node" }
       simulation.suspect(Int(node.id.rawValue))
     case "move":
-      guard rest.count == 3, let group = Int(rest[0].dropFirst()), let pair = Int(rest[2]) else { return "what, and where?" }
-      simulation.beginMove(group, to: pair)
+      guard let target = rest.last.flatMap({ Int($0) }), let group = group(rest.first) else {
+        return "which flow or group, and where to?"
+      }
+      simulation.beginMove(group, to: target)
     case "name" where rest == ["secondary"]: happen { $0.kind == .repairMap }
     case "learn": return learn(rest.first ?? "all")
     case "wait": simulation.now += ScenarioRun.time(rest.first) ?? 0
+    case "run" where rest.first == "until":
+      for _ in 0..<100_000 where expect(Array(rest.dropFirst())) != nil { simulation.run(until: simulation.now + 100) }
+      return expect(Array(rest.dropFirst()))
     case "run":
       guard let time = ScenarioRun.time(rest.first) else { return "no such time" }
       simulation.run(until: simulation.now + time)
@@ -61,6 +66,13 @@ final class ScenarioRun {
     default: return "no such command"
     }
     return nil
+  }
+
+  /// `g3`, or the group of a flow: `f0`.
+  private func group(_ word: String?) -> Int? {
+    if let flow = ScenarioRun.flow(word) { return flows[flow].map { simulation.group($0) } }
+    guard let word, word.hasPrefix("g") else { return nil }
+    return Int(word.dropFirst())
   }
 
   private var link: ControlLink? { simulation.links.last { $0.primary != nil || $0.secondary != nil } }
@@ -159,6 +171,7 @@ final class ScenarioRun {
       let steps: [String: PrimaryActor.Step] = [
         "takes": .take, "replays": .replay, "closes": .close, "releases": .release, "retransmits": .retransmit,
         "frees": .free, "reads": .messages, "repairs": .repair, "syncs": .sync,
+        "tells": .tell,
       ]
       guard let actor = simulation.primary(0) else { return "there is no primary" }
       guard let step = steps[what] else { return "no such step" }
@@ -234,6 +247,9 @@ final class ScenarioRun {
       let wanted = words.dropFirst().joined(separator: " ")
       let found = simulation.map[0].text.filter { !"(),".contains($0) }
       return differs(found, wanted)
+    case "owner":
+      guard let flow = ScenarioRun.flow(words.dropFirst().first).flatMap({ flows[$0] }) else { return "which flow?" }
+      return differs("\(simulation.pair(flow))", words.last ?? "")
     case "losses": return differs("\(simulation.map[0].losses)", words.last ?? "")
     case "backlog": return differs("\(simulation.primary(0)?.replica.backlogCount ?? 0)", words.last ?? "")
     default: return "expect what?"
