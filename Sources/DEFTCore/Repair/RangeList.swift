@@ -36,6 +36,8 @@ struct RangeList: ~Copyable {
   subscript(index: Int) -> PacketRange { ranges[index] }
   func mark(_ index: Int) -> UInt64 { marks[index] }
 
+  mutating func setMark(_ index: Int, _ mark: UInt64) { marks[index] = mark }
+
   /// False: no room. A range that is there already is not added again.
   mutating func add(_ range: PacketRange, mark: UInt64 = 0) -> Bool {
     if mayHold(range.flowID) {

@@ -170,8 +170,9 @@ extension SecondaryReplica {
     let (received, capacity) = (counters.received, UInt64(configuration.inputCapacity))
     for index in 0..<repair.wanted.count {
       let range = repair.wanted[index]
-      // R11: former owners may still bring it.
+      // R11: former owners may still bring it, behind what the input buffer had in it when the question came.
       guard !gate.inherits[gate.group(range.flowID)] else {
+        repair.wanted.setMark(index, received)
         counters.migration.lossesDelayed &+= 1
         continue
       }
