@@ -7,6 +7,11 @@ extension PrimaryActor {
     replica.forEachWaiting { body($0.pointee.flowID, $0.pointee.counter) }
   }
 
+  /// The group is another pair's, or frozen: its packets are kept, and do not come to the table of flows.
+  func onlyKeeps(_ group: Int) -> Bool {
+    node.groups[group].pair != pair || ![.none, .copying].contains(replica.moveStatus(of: group))
+  }
+
   /// What was kept and is to be processed here comes before the input.
   func thaw() -> Int {
     guard replica.isMigrating else { return 0 }

@@ -9,8 +9,9 @@ extension Simulation {
       if isCutOff(packet.pointee.flowID, for: actor) { return }
       return fail(.packetClock, "\(actor.name) takes \(text(packet)), a flow that was never stamped")
     }
-    // What is another pair's it only keeps, to forward it.
-    if actor.node.groups[group(flow.flowID)].pair == actor.pair { checkNotEnded(flow, by: actor, "takes a packet of") }
+    // Of what it only keeps it looks at none (R18), whatever it is of: that is given back where it is processed in the end, be
+    // it here or where it is forwarded to. (That it goes no further, the prepares say.)
+    if !actor.onlyKeeps(group(flow.flowID)) { checkNotEnded(flow, by: actor, "takes a packet of") }
     _ = flow.hold(packet.pointee.counter, actor.mark)
   }
 
