@@ -16,6 +16,7 @@ extension Simulation {
       guard let last = beginning(flow, entries[layout.index(flow.flowID)]) else { continue }
       twice += leaving(flow, after: last, through: flow.out)
       never += leaving(flow, after: flow.out, through: last)
+      if last < flow.out { flow.outBefore = (max(flow.out, flow.outBefore.counter), telling.pair, telling.stream) }
       flow.out = last
     }
     trace(

@@ -29,6 +29,8 @@ final class FlowHistory {
   private var points: [Point] = []
   /// The last counter that egress let out.
   var out: UInt32 = 0
+  /// How far it had been let out when a new egress was told to begin further back, and by which pair's stream (R12).
+  var outBefore: (counter: UInt32, pair: Int, stream: UInt32) = (0, 0, 0)
   /// What egress let out, and what primaries released, close markers among them, for scenarios.
   var transmitted: [UInt32] = []
   var released: [UInt32] = []

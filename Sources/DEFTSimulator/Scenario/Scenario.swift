@@ -10,6 +10,7 @@
 /// former forwards                            a primary that has stepped down
 /// secondary holds | reads | votes | frees | repairs
 /// egress works       acknowledge             egress decides; its word reaches the primaries
+/// egress hears                               what a primary tells a new egress arrives
 /// messages           messages to primary     control messages arrive and are read: all, until there are no more
 /// message to secondary                       the next one alone arrives and is read
 /// cut                reconnect

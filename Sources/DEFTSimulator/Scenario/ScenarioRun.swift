@@ -27,6 +27,7 @@ final class ScenarioRun {
       guard let actor = simulation.nodes.lazy.flatMap({ $0.formerPrimaries(0) }).first else { return "nobody stepped down" }
       _ = actor.forwardUnreleased()
     case "primary", "secondary": return step(words[0], rest.first ?? "")
+    case "egress" where rest == ["hears"]: happen { $0.kind == .telling }
     case "egress":
       for _ in 0..<4 { _ = simulation.egress.poll() }
     case "acknowledge":
