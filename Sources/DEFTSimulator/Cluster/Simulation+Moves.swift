@@ -186,7 +186,7 @@ extension Simulation {
       flow(packet.pointee.flowID)?.giveAway(packet.pointee.counter, actor.mark)
     }
     let incarnation = actor.firstIncarnations[layout.unit(packet.pointee.flowID)]
-    let forwarder = hasSteppedDown ? nil : (actor.node.id, actor.node.groups[group].version)
+    let forwarder = hasSteppedDown ? nil : actor.node.id
     let holder = actor.node.holder
     let isShared = options.sharesPackets && owner.secondary != nil
     packets.add(packet, holder, (isShared ? 3 : 2) - actor.referencesPerPacket)
@@ -243,7 +243,7 @@ extension Simulation {
       let flight = flights[place]
       let isToHere =
         flight.pair == source && flight.node == Int(actor.node.id.rawValue) && flight.destination != .egress
-      return (isToHere || flight.forwarder?.node == actor.node.id) && isOfGroup(flight.packet)
+      return (isToHere || flight.forwarder == actor.node.id) && isOfGroup(flight.packet)
     }
   }
 }

@@ -14,9 +14,9 @@ struct Flight {
   var epoch: UInt32 = 0
   /// The stamping unit's that sent it.
   var incarnation: UInt32 = 1
-  /// A former owner's, past the stampers (R8); of a group that has moved: who that is, and the map's entry that it knew.
+  /// A former owner's, past the stampers (R8); of a group that has moved: who that is.
   var isForwarded = false
-  var forwarder: (node: NodeID, version: UInt32)?
+  var forwarder: NodeID?
   /// By which version of the map's entry of its group.
   var groupVersion: UInt32 = 0
   /// To egress: which one, and what it is to be acknowledged as.
@@ -186,7 +186,7 @@ extension Simulation {
     let flowID = flight.packet.pointee.flowID
     if flight.incarnation >= node.incarnations[layout.unit(flowID)] { return true }
     guard let forwarder = flight.forwarder else { return false }
-    return node.groups[group(flowID)].expects(from: forwarder.node, by: forwarder.version)
+    return node.groups[group(flowID)].expects(from: forwarder, by: flight.groupVersion)
   }
 
   /// A packet comes out of a path.

@@ -17,9 +17,8 @@
 /// crash primary      crash n2                a node fails
 /// crash egress       suspect egress          egress fails; the map names another
 /// crash stamper                              the stamping unit fails, and another takes its place
-/// move g0 to 1                               somebody leads a move of that flow group to that pair
 /// suspect primary    learn n1 | all          the map changes; a node (or everybody) learns of it
-/// move f1 to 1       expect owner f1 1       somebody leads the move of the flow's group to another pair; whose it is by the map
+/// move f1 | g0 to 1  expect owner f1 1       somebody leads the move of the group, or the flow's, to that pair; whose it is by the map
 /// name secondary                             the map names another secondary
 /// wait 20us          run 1ms                 time passes: nothing happens; everything goes on by itself
 /// run until owner f1 1                       everything goes on until the map names that pair, and no further
