@@ -54,7 +54,7 @@ unsigned cd_available_cpus(int *cpus, unsigned capacity);
 
 // ---- packet pool ----------------------------------------------------------------------------------------------
 typedef struct cd_pool cd_pool;
-// A last-in-first-out pool, so that the working set stays as small as the number of packets in flight.
+// The process's one pool, last-in-first-out, so that the working set stays as small as the number of packets in flight.
 // data_room: bytes per buffer without headroom. NULL on failure, *error = negative errno.
 cd_pool *cd_pool_create(const char *name, uint32_t packets, uint32_t per_lcore_cache, uint32_t data_room, int *error);
 uint32_t cd_pool_in_use(const cd_pool *pool);
@@ -88,11 +88,10 @@ struct cd_port_counters {
 int cd_port_counters(uint16_t port, struct cd_port_counters *counters);
 
 // ---- bursts ---------------------------------------------------------------------------------------------------
-// Receives up to n packets. frames[i]: first byte of the frame, contiguous[i]: bytes readable there (first segment),
-// lengths[i]: bytes of the whole frame. Prefetches the frames. Clears nothing in the metadata block. Each packet has
-// `references` holders from the start.
-uint16_t cd_rx_burst(uint16_t port, uint16_t queue, void **packets, const uint8_t **frames, uint32_t *lengths,
-                     uint32_t *contiguous, uint16_t n, uint16_t references);
+// Receives up to n packets. frames[i]: first byte of the frame, contiguous[i]: bytes readable there (first segment).
+// Prefetches the frames. Clears nothing in the metadata block. Each packet has `references` holders from the start.
+uint16_t cd_rx_burst(uint16_t port, uint16_t queue, void **packets, const uint8_t **frames, uint32_t *contiguous,
+                     uint16_t n, uint16_t references);
 // net_pcap's own receive timestamp (ns); 0 where the port gave none.
 uint64_t cd_rx_timestamp_ns(const void *packet);
 // Transmits. Returns how many the port took.

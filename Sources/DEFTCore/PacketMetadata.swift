@@ -28,6 +28,26 @@ public struct PacketMetadata: BitwiseCopyable {
 /// and every call that gives a holder's reference back says so.
 public typealias Packet = UnsafeMutablePointer<PacketMetadata>
 
+#if _endian(big)
+  #error("DEFT runs on little-endian hosts only")
+#endif
+
+extension UnsafeMutablePointer where Pointee == PacketMetadata {
+  /// Flow ID (low half) and counter in one word. The stamper writes them as one, and whoever compares reads them as one: a load
+  /// that spans two stores waits until both have left the store buffer.
+  @inlinable @inline(__always)
+  public var stampWord: UInt64 { UnsafeRawPointer(self).load(fromByteOffset: 8, as: UInt64.self) }
+
+  /// Fills the block of a packet that goes in now. `previousPassed`, which comes with the NF's verdict, is 0.
+  @inlinable @inline(__always)
+  public func stamp(flowID: UInt32, counter: UInt32, time: UInt64, layout: FrameLayout) {
+    let block = UnsafeMutableRawPointer(self)
+    block.storeBytes(of: time, as: UInt64.self)
+    block.storeBytes(of: UInt64(flowID) | UInt64(counter) << 32, toByteOffset: 8, as: UInt64.self)
+    block.storeBytes(of: UInt64(layout.rawValue) << 32, toByteOffset: 16, as: UInt64.self)
+  }
+}
+
 /// How the shell (mbufs on an lcore, plain memory in the simulator) gets from a packet to its bytes.
 public protocol PacketStorage {
   /// The original frame, behind the stamp.

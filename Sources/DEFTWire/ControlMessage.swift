@@ -178,6 +178,13 @@ public struct ClockEntry: Equatable, Sendable, BitwiseCopyable {
     flowID = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 0, as: UInt32.self))
     next = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
   }
+  /// None of `count` entries names flow 0, which there is not.
+  @inlinable
+  public static func areFlows(_ bytes: UnsafeRawPointer, count: Int) -> Bool {
+    var zeros = 0
+    for i in 0..<count { zeros &+= ClockEntry(reading: bytes + i &* byteCount).flowID == 0 ? 1 : 0 }
+    return zeros == 0
+  }
   @inlinable @inline(__always)
   public func write(to bytes: UnsafeMutableRawPointer) {
     bytes.storeBytes(of: flowID.littleEndian, toByteOffset: 0, as: UInt32.self)

@@ -2,7 +2,7 @@
 ///
 /// | kind | a, b, c, d | e: low 32 bits | flow |
 /// |---|---|---|---|
-/// | ipv4, ipv6 | the two addresses, lower end first | the two ports, same order (0 without ports) | 5-tuple |
+/// | ipv4, ipv6 | the two addresses, lower end first (which is lower: any order, the same both ways) | the two ports, same order (0 without ports) | 5-tuple |
 /// | ipv4Fragment, ipv6Fragment | same | 0 | all fragments between two hosts, per protocol |
 /// | other | the two MAC addresses | inner EtherType | non-IP, or an IP header that cannot be parsed |
 /// | runt | 0 | 0 | frames shorter than an Ethernet header |
@@ -25,6 +25,31 @@ public struct FlowKey: Equatable, Sendable, BitwiseCopyable {
 
   @inlinable @inline(__always)
   public init() { (a, b, c, d, e) = (0, 0, 0, 0, 0) }
+
+  /// The words `a` and `e` of a key of kind `ipv4`: all that it has. For loops that keep many.
+  @frozen
+  public struct IPv4Words: BitwiseCopyable {
+    public var a: UInt64
+    public var e: UInt64
+
+    /// Lower end in the low half of both.
+    @inlinable @inline(__always)
+    public init(addresses: UInt64, ports: UInt32, ipProtocol: UInt32) {
+      a = addresses
+      e = UInt64(ports) | UInt64(ipProtocol) << 32 | UInt64(Kind.ipv4.rawValue) << 40
+    }
+    /// As `FlowKey.hash`.
+    @inlinable @inline(__always)
+    public func hash(seed: UInt64) -> UInt64 {
+      FlowKey.finish(FlowKey.fold(a ^ seed, e ^ 0x9E37_79B9_7F4A_7C15), e)
+    }
+  }
+
+  @inlinable @inline(__always)
+  public init(_ words: IPv4Words) { (a, b, c, d, e) = (words.a, 0, 0, 0, words.e) }
+  /// The key is this one of kind `ipv4`.
+  @inlinable @inline(__always)
+  public func equals(_ words: IPv4Words) -> Bool { (a ^ words.a) | (e ^ words.e) == 0 }
 
   @inlinable @inline(__always)
   public init(a: UInt64, b: UInt64, c: UInt64, d: UInt64, lower: UInt16, upper: UInt16, ipProtocol: UInt8, kind: Kind) {
@@ -54,10 +79,12 @@ public struct FlowKey: Equatable, Sendable, BitwiseCopyable {
     if !isIPv4 {
       h = FlowKey.fold(h ^ b, c ^ 0xD6E8_FEB8_6659_FD93) ^ FlowKey.fold(d ^ seed, 0xA076_1D64_78BD_642F)
     }
-    // `e` once more: the first product forgets it when `a` happens to be the seed.
-    return FlowKey.fold(h ^ e, 0xE703_7ED1_A0B4_28DB)
+    return FlowKey.finish(h, e)
   }
 
+  /// `e` once more: the first product forgets it when `a` happens to be the seed.
+  @inlinable @inline(__always)
+  static func finish(_ h: UInt64, _ e: UInt64) -> UInt64 { fold(h ^ e, 0xE703_7ED1_A0B4_28DB) }
   @inlinable @inline(__always)
   static func fold(_ x: UInt64, _ y: UInt64) -> UInt64 {
     let product = x.multipliedFullWidth(by: y)

@@ -11,33 +11,49 @@ public enum FrameParser {
   /// - Returns: where the headers are; `key` becomes the flow's canonical key.
   @inlinable @inline(__always)
   public static func parse(_ frame: UnsafeRawPointer, count: Int, key: inout FlowKey) -> FrameLayout {
-    // Fast path: untagged IPv4 without options, not a fragment, TCP or UDP, all headers present.
-    if _fastPath(count >= 54), frame.loadUnaligned(fromByteOffset: 12, as: UInt16.self) == 0x0008,
-      frame.byte(14) == 0x45
-    {
-      let ipProtocol = frame.byte(23)
-      let length = Int(frame.bigEndian16(16))
-      if ipProtocol == 6 || ipProtocol == 17, frame.bigEndian16(20) & 0x3fff == 0, length >= (ipProtocol == 6 ? 40 : 28) {
-        let lower = endpoint4(frame, address: 26, port: frame.bigEndian16(34))
-        let upper = endpoint4(frame, address: 30, port: frame.bigEndian16(36))
-        let ordered = lower <= upper
-        let first = ordered ? lower : upper
-        let second = ordered ? upper : lower
-        key = FlowKey(
-          a: (first >> 16) | (second >> 16) << 32, b: 0, c: 0, d: 0, lower: UInt16(truncatingIfNeeded: first),
-          upper: UInt16(truncatingIfNeeded: second), ipProtocol: ipProtocol, kind: .ipv4)
-        return FrameLayout(
-          network: 14, version: 1, transport: ipProtocol == 6 ? .tcp : .udp, transportDelta: 20, fragment: false,
-          sourceIsLower: ordered)
-      }
-    }
-    return parseAny(frame, count: count, key: &key)
+    guard let plain = parsePlain(frame, count: count) else { return parseAny(frame, count: count, key: &key) }
+    key = FlowKey(plain.words)
+    return plain.layout
   }
 
-  /// address (32 bits) | port (16 bits): compares as the pair does.
+  /// The usual frame: untagged IPv4 between two hosts, without options, not a fragment, TCP or UDP, all headers present. Few
+  /// loads, and no branch that goes now this way and now that. nil: it is none of these, and `parseAny`'s.
   @inlinable @inline(__always)
-  static func endpoint4(_ frame: UnsafeRawPointer, address: Int, port: UInt16) -> UInt64 {
-    UInt64(frame.bigEndian32(address)) << 16 | UInt64(port)
+  public static func parsePlain(
+    _ frame: UnsafeRawPointer, count: Int
+  ) -> (words: FlowKey.IPv4Words, layout: FrameLayout)? {
+    guard _fastPath(count >= 54) else { return nil }
+    // EtherType (2), version and header length (1), service (1), total length (2), identification (2).
+    let head = UInt64(littleEndian: frame.loadUnaligned(fromByteOffset: 12, as: UInt64.self))
+    // Flags and fragment offset (2), time to live (1), protocol (1).
+    let rest = UInt32(littleEndian: frame.loadUnaligned(fromByteOffset: 20, as: UInt32.self))
+    let ipProtocol = rest >> 24
+    let isTCP = ipProtocol == 6
+    let length = UInt16(truncatingIfNeeded: head >> 32).byteSwapped
+    let addresses = UInt64(littleEndian: frame.loadUnaligned(fromByteOffset: 26, as: UInt64.self))
+    let ports = UInt32(littleEndian: frame.loadUnaligned(fromByteOffset: 34, as: UInt32.self))
+    let swapped = addresses << 32 | addresses >> 32
+    guard
+      _fastPath(
+        UInt32(truncatingIfNeeded: head) & 0xff_ffff == 0x45_0008 && rest & 0xff3f == 0
+          && (isTCP || ipProtocol == 17) && length >= (isTCP ? 40 : 28) && addresses != swapped)
+    else { return nil }
+    // The halves differ, so the source (the lower half here) is less if having it on top makes less.
+    let ordered = swapped < addresses
+    return (
+      FlowKey.IPv4Words(
+        addresses: ordered ? addresses : swapped, ports: ordered ? ports : ports << 16 | ports >> 16,
+        ipProtocol: ipProtocol),
+      FrameLayout(
+        network: 14, version: 1, transport: isTCP ? .tcp : .udp, transportDelta: 20, fragment: false,
+        sourceIsLower: ordered)
+    )
+  }
+
+  /// address (32 bits) | port (16 bits), read as they stand in the frame, as little-endian words: any order will do that is the
+  /// same for both directions.
+  private static func endpoint4(_ frame: UnsafeRawPointer, address: Int, port: UInt16) -> UInt64 {
+    UInt64(frame.bigEndian32(address).byteSwapped) << 16 | UInt64(port.byteSwapped)
   }
 
   /// The general case, out of line.

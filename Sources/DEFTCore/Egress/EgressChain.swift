@@ -82,7 +82,29 @@ public struct EgressChain<Storage: PacketStorage>: ~Copyable {
   }
 
   @usableFromInline @inline(__always)
-  mutating func countTransmitted() { transmitted &+= 1 }
+  mutating func countTransmitted(_ count: Int = 1) { transmitted &+= UInt64(truncatingIfNeeded: count) }
+
+  /// How many of `packets`, from the first on, are to be transmitted and let nothing else go: nearly always all `count`. What
+  /// stands behind them is `decide`'s.
+  @inlinable @inline(__always)
+  public mutating func decidePlain(_ packets: UnsafePointer<Packet>, count: Int) -> Int {
+    // Local copies: what is written to a flow might be these, as far as the compiler knows.
+    let (flows, mask) = (flows, layout.indexMask)
+    var decided = 0
+    while decided < count {
+      let packet = packets[decided]
+      let flow = flows + Int(packet.pointee.flowID & mask)
+      guard
+        _fastPath(
+          flow.pointee.flowID == packet.pointee.flowID && flow.pointee.last == packet.pointee.previousPassed
+            && flow.pointee.heldHead == 0 && !packet.pointee.layout.isCloseMarker)
+      else { break }
+      flow.pointee.last = packet.pointee.counter
+      decided &+= 1
+    }
+    countTransmitted(decided)
+    return decided
+  }
 
   @inline(never)
   @usableFromInline

@@ -38,9 +38,16 @@ struct ClockHistory: ~Copyable {
     }
     return forgotten
   }
-  mutating func append(_ entry: ClockEntry) {
-    entries[Int(tail & mask)] = entry
-    tail += 1
+  /// Entries as they lie in a message; there is room for them (`open`).
+  mutating func append(_ source: UnsafeRawPointer, count: Int) {
+    let place = Int(tail & mask)
+    let first = min(count, Int(mask) + 1 - place)
+    copy(source, to: entries + place, count: first)
+    copy(source + first * ClockEntry.byteCount, to: entries, count: count - first)
+    tail += UInt64(count)
+  }
+  private func copy(_ source: UnsafeRawPointer, to place: UnsafeMutablePointer<ClockEntry>, count: Int) {
+    for i in 0..<count { place[i] = ClockEntry(reading: source + i &* ClockEntry.byteCount) }
   }
   mutating func close(batch: UInt64) {
     if first == next { (first, next) = (batch, batch) }

@@ -90,6 +90,19 @@ public struct FlowState<State: BitwiseCopyable & Sendable>: BitwiseCopyable {
   }
 }
 
+extension UnsafeMutablePointer {
+  /// Flow ID (low half) and `next` in one word, as a packet's `stampWord`: equal to it if the packet is the flow's next.
+  @inlinable @inline(__always)
+  func nextStampWord<State>() -> UInt64 where Pointee == FlowState<State> {
+    UnsafeRawPointer(self).load(as: UInt64.self)
+  }
+  /// The flow's next packet has come; `word` is its stamp.
+  @inlinable @inline(__always)
+  func goOn<State>(after word: UInt64) where Pointee == FlowState<State> {
+    UnsafeMutableRawPointer(self).storeBytes(of: word &+ 1 << 32, as: UInt64.self)
+  }
+}
+
 /// A table of flow states, indexed by the flow ID's low bits. Capacity: the flow ID layout's index count.
 @frozen
 public struct FlowStateTable<State: BitwiseCopyable & Sendable>: Sendable {

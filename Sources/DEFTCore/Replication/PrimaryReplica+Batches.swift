@@ -253,7 +253,7 @@ extension PrimaryReplica where Log: ~Copyable {
     return count
   }
 
-  /// Takes packets whose state clock has been sent out of the output buffer: `passed` ones of which the primary's reference
+  /// Takes up to `capacity` packets whose state clock has been sent out of the output buffer: `passed` ones of which the primary's reference
   /// is to be given up, `dropped` ones of which the primary's and egress's are. Both arrays have room for `capacity`.
   /// Without replication the primary keeps no reference of passed packets, so only dropped ones count.
   @inlinable
@@ -264,10 +264,10 @@ extension PrimaryReplica where Log: ~Copyable {
     var passedCount = 0
     var droppedCount = 0
     // Packets that the NF dropped need no acknowledgement, so `freeable` may be ahead of what `release` has walked over.
-    let end = min(freeable, released)
     var position = freed
+    let end = position &+ min(min(freeable, released) &- position, UInt64(truncatingIfNeeded: capacity))
     let (output, mask) = (output, outputMask)
-    while position != end, passedCount < capacity, droppedCount < capacity {
+    while position != end {
       let tagged = output[Int(truncatingIfNeeded: position & mask)]
       if tagged & 1 == 0 {
         passedPackets[passedCount] = Packet(bitPattern: tagged).unsafelyUnwrapped

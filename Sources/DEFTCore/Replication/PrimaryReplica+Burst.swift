@@ -54,7 +54,7 @@ extension PrimaryReplica where Log: ~Copyable {
       let context = PacketContext(
         time: max(flow.pointee.time, packet.pointee.time), counter: packet.pointee.counter)
       note(flow)
-      flow.pointee.next = context.counter &+ 1
+      flow.goOn(after: packet.stampWord)
       flow.pointee.time = context.time
       return context
     }

@@ -247,8 +247,7 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
       let packet = packets[i]
       let flow = burst.flows.entry(packet.pointee.flowID)
       if _fastPath(
-        flow.pointee.flowID == packet.pointee.flowID && flow.pointee.next == packet.pointee.counter
-          && flow.pointee.pending == 0 && !packet.pointee.layout.isCloseMarker)
+        flow.nextStampWord() == packet.stampWord && flow.pointee.pending == 0 && !packet.pointee.layout.isCloseMarker)
       {
         burst.run(packet, flow, function)
       } else {

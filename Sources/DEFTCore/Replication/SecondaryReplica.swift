@@ -28,9 +28,10 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
     @usableFromInline var counter: UInt32
     @inlinable @inline(__always)
     init(_ packet: Packet) {
+      let word = packet.stampWord
       self.packet = packet
-      flowID = packet.pointee.flowID
-      counter = packet.pointee.counter
+      flowID = UInt32(truncatingIfNeeded: word)
+      counter = UInt32(truncatingIfNeeded: word >> 32)
     }
   }
   /// Copies, in order of arrival. What comes in leaves room for what gap repair brings: a vote may wait for that, and
@@ -131,23 +132,24 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
     _ packets: UnsafePointer<Packet>, count: Int, unwanted: UnsafeMutablePointer<Packet>
   ) -> Int {
     var unwantedCount = 0
+    // Local copies: as far as the compiler knows, what is written to a flow or a copy might be these.
+    let (flows, held, mask) = (flows, held, heldMask)
+    var tail = heldTail
     for i in 0..<count { Storage.prefetch(flows.entry(packets[i].pointee.flowID)) }
     for i in 0..<count {
       let packet = packets[i]
       let flow = flows.entry(packet.pointee.flowID)
-      if _fastPath(
-        flow.pointee.flowID == packet.pointee.flowID && flow.pointee.next == packet.pointee.counter
-          && flow.pointee.pending == 0)
-      {
-        flow.pointee.next = packet.pointee.counter &+ 1
+      if _fastPath(flow.nextStampWord() == packet.stampWord && flow.pointee.pending == 0) {
+        flow.goOn(after: packet.stampWord)
       } else if !order(packet, flow) {
         unwanted[unwantedCount] = packet
-        unwantedCount += 1
+        unwantedCount &+= 1
         continue
       }
-      held[Int(heldTail & heldMask)] = Copy(packet)
-      heldTail &+= 1
+      held[Int(truncatingIfNeeded: tail & mask)] = Copy(packet)
+      tail &+= 1
     }
+    heldTail = tail
     counters.received &+= UInt64(count)
     counters.heldHighWater = max(counters.heldHighWater, UInt64(heldCount))
     return unwantedCount
@@ -248,26 +250,25 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
       counters.repeatedMessages &+= 1
       return
     }
+    let count = Int(header.count)
     // R13: gaps are refused. A primary never has more than `window` batches in flight, so the tables below suffice.
     guard header.batch == preparedBatch + 1, preparedBatch - votedBatch < UInt64(configuration.window),
       UInt64(header.count) <= waitingMask + 1 - (waitingTail - waitingHead), Int(header.detail) <= lost.room,
-      (0..<Int(header.count)).allSatisfy({ i in
-        ClockEntry(reading: entries + i * ClockEntry.byteCount).flowID != 0
-      }),
+      ClockEntry.areFlows(entries, count: count),
       (0..<Int(header.detail)).allSatisfy({ i in
-        PacketRange(reading: entries + Int(header.count) * ClockEntry.byteCount + i * PacketRange.byteCount).isPlausible
+        PacketRange(reading: entries + count * ClockEntry.byteCount + i * PacketRange.byteCount).isPlausible
       })
     else {
       counters.impossibleMessages &+= 1
       return
     }
     preparedBatch = header.batch
-    counters.clocksForgotten &+= clocks.open(entries: Int(header.count))
+    counters.clocksForgotten &+= clocks.open(entries: count)
     if header.flags & ControlMessageHeader.promptVote != 0 { promptBatch = header.batch }
-    for i in 0..<Int(header.count) {
-      let entry = ClockEntry(reading: entries + i * ClockEntry.byteCount)
-      clocks.append(entry)
-      if !holds(entry) {
+    clocks.append(entries, count: count)
+    for i in 0..<count {
+      let entry = ClockEntry(reading: entries + i &* ClockEntry.byteCount)
+      if _slowPath(!holds(entry)) {
         waiting[Int(waitingTail & waitingMask)] = entry
         waitingTail &+= 1
       }
@@ -366,18 +367,22 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
   public mutating func takeFreed(into packets: UnsafeMutablePointer<Packet>, capacity: Int) -> Int {
     guard mayFree || isCrowded else { return 0 }
     if !mayFree { sortCoveredFirst() }
+    let (flows, appliedNext, held, mask) = (flows, appliedNext, held, heldMask)
+    var position = heldHead
+    let end = position &+ min(heldTail &- position, UInt64(truncatingIfNeeded: capacity))
     var count = 0
-    while heldHead != heldTail, count < capacity {
-      let copy = held[Int(heldHead & heldMask)]
-      guard isCovered(copy) else {
+    while position != end {
+      let copy = held[Int(truncatingIfNeeded: position & mask)]
+      guard Self.isCovered(copy, flows, appliedNext) else {
         mayFree = false
         break
       }
       packets[count] = copy.packet
       count &+= 1
-      heldHead &+= 1
+      position &+= 1
     }
-    counters.freed &+= UInt64(count)
+    heldHead = position
+    counters.freed &+= UInt64(truncatingIfNeeded: count)
     return count
   }
 
@@ -409,7 +414,11 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
   }
 
   @inlinable @inline(__always)
-  func isCovered(_ copy: Copy) -> Bool {
+  func isCovered(_ copy: Copy) -> Bool { Self.isCovered(copy, flows, appliedNext) }
+  @inlinable @inline(__always)
+  static func isCovered(
+    _ copy: Copy, _ flows: FlowStateTable<State>, _ appliedNext: UnsafeMutablePointer<UInt32>
+  ) -> Bool {
     let index = flows.layout.index(copy.flowID)
     // Another generation in the entry is a later one: the close of this copy's was committed.
     return copy.counter.isSeriallyBefore(appliedNext[index]) || flows[index].pointee.flowID != copy.flowID

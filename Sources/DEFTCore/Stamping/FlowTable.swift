@@ -20,9 +20,17 @@ public struct FlowTable: ~Copyable {
     public var flowID: UInt32
     /// Where the index points to this record.
     @usableFromInline var position: UInt32
+
+    /// The flow's next counter is used up.
+    @inlinable @inline(__always)
+    public mutating func takeCounter() -> UInt32 {
+      let counter = nextCounter
+      nextCounter = counter &+ 1
+      return counter
+    }
   }
 
-  /// An index word: tag (8 bits) | slot + 1 (24 bits).
+  /// An index word: tag (8 bits) | slot + 1 (24 bits); 0 in the low bits: no slot.
   ///
   /// | from | to | when |
   /// |---|---|---|
@@ -31,9 +39,10 @@ public struct FlowTable: ~Copyable {
   /// | a slot | vacant | same, and no probe chain runs over the position |
   @usableFromInline let index: UnsafeMutablePointer<UInt32>
   @usableFromInline static let vacant: UInt32 = 0
-  @usableFromInline static let freed: UInt32 = 0xffff_ffff
+  @usableFromInline static let freed: UInt32 = 0xff00_0000
   @usableFromInline static let slotMask: UInt32 = 0x00ff_ffff
 
+  /// By slot. In front of the first lies one that no key equals: what a word without a slot points to.
   @usableFromInline let records: UnsafeMutablePointer<Record>
   public let positionCount: Int
   @usableFromInline let seed: UInt64
@@ -49,7 +58,7 @@ public struct FlowTable: ~Copyable {
     positionCount = 1 << Int(layout.slotBits)
     index = memory(positionCount * 4).bindMemory(to: UInt32.self, capacity: positionCount)
     let slotCount = max(1, positionCount / 4 * 3)
-    records = memory(slotCount * 64).bindMemory(to: Record.self, capacity: slotCount)
+    records = memory((slotCount + 1) * 64).bindMemory(to: Record.self, capacity: slotCount + 1) + 1
     slots = SlotPool(unit: unit, layout: layout, count: slotCount, incarnation: incarnation, memory: memory)
   }
 
@@ -72,25 +81,18 @@ public struct FlowTable: ~Copyable {
     @inlinable @inline(__always)
     public func hash(_ key: FlowKey) -> UInt64 { key.hash(seed: seed) }
     @inlinable @inline(__always)
+    public func hash(_ words: FlowKey.IPv4Words) -> UInt64 { words.hash(seed: seed) }
+    @inlinable @inline(__always)
     func home(_ hash: UInt64) -> Int { Int(truncatingIfNeeded: hash) & mask }
 
     /// The index line that `find` looks at first: wanted some time before.
     @inlinable @inline(__always)
     public func indexLine(_ hash: UInt64) -> UnsafeRawPointer { UnsafeRawPointer(index + home(hash)) }
-    /// The record that `find` will most likely return: wanted some time before, and after the index line. Never read for
-    /// anything but a prefetch.
+    /// The record of the flow if it is where it is looked for first. Whether it is, its key tells: wanted some time before,
+    /// and after the index line.
     @inlinable @inline(__always)
-    public func likelyRecord(_ hash: UInt64) -> UnsafeRawPointer {
-      UnsafeRawPointer(records + Int((index[home(hash)] & FlowTable.slotMask) &- 1))
-    }
-    /// The flow's record if it is where it was looked for first; nil says nothing.
-    @inlinable @inline(__always)
-    public func find(_ key: UnsafePointer<FlowKey>, hash: UInt64) -> UnsafeMutablePointer<Record>? {
-      let word = index[home(hash)]
-      let slot = word & FlowTable.slotMask
-      guard _fastPath(word ^ slot == FlowTable.tag(hash) && slot != 0 && slot != FlowTable.slotMask) else { return nil }
-      let record = records + Int(slot &- 1)
-      return _fastPath(record.pointee.key == key.pointee) ? record : nil
+    public func candidate(_ hash: UInt64) -> UnsafeMutablePointer<Record> {
+      records + (Int(index[home(hash)] & FlowTable.slotMask) &- 1)
     }
   }
 
@@ -102,7 +104,8 @@ public struct FlowTable: ~Copyable {
 
   /// The flow's record, made if need be; nil if there is no place for a new flow.
   public mutating func find(_ key: UnsafePointer<FlowKey>, hash: UInt64) -> UnsafeMutablePointer<Record>? {
-    lookup.find(key, hash: hash) ?? findFurther(key.pointee, hash: hash)
+    let candidate = lookup.candidate(hash)
+    return _fastPath(candidate.pointee.key == key.pointee) ? candidate : findFurther(key.pointee, hash: hash)
   }
 
   /// As `find`, for a flow that is not where it was looked for first.

@@ -32,10 +32,8 @@ public struct StampingUnit: ~Copyable {
   /// Takes the flow's next counter. The caller has made sure that the packet can be sent (R17).
   @inlinable @inline(__always)
   public func take(_ entry: UnsafeMutablePointer<FlowTable.Record>, now: UInt64) -> UInt32 {
-    let counter = entry.pointee.nextCounter
-    entry.pointee.nextCounter = counter &+ 1
     entry.pointee.lastSeen = now
-    return counter
+    return entry.pointee.takeCounter()
   }
 
   /// True when `sweep` has something to do.

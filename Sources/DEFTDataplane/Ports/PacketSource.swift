@@ -32,24 +32,21 @@ public struct PacketSource: Sendable {
 struct ReceivedBurst: ~Copyable {
   let packets: UnsafeMutablePointer<Packet>
   let frames: UnsafeMutablePointer<UnsafePointer<UInt8>?>
-  let lengths: UnsafeMutablePointer<UInt32>
   let contiguous: UnsafeMutablePointer<UInt32>
 
   init(capacity: Int) {
     packets = .allocate(capacity: capacity)
     frames = .allocate(capacity: capacity)
-    lengths = .allocate(capacity: capacity)
     contiguous = .allocate(capacity: capacity)
   }
   deinit {
     packets.deallocate()
     frames.deallocate()
-    lengths.deallocate()
     contiguous.deallocate()
   }
 
   @inline(__always)
   func receive(port: UInt16, queue: UInt16, limit: Int, references: UInt16) -> Int {
-    Int(cd_rx_burst(port, queue, handles(packets), frames, lengths, contiguous, UInt16(limit), references))
+    Int(cd_rx_burst(port, queue, handles(packets), frames, contiguous, UInt16(limit), references))
   }
 }

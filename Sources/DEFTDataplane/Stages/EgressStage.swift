@@ -7,6 +7,9 @@ import Synchronization
 @usableFromInline
 struct EgressStage: ~Copyable {
   static let burst = 32
+  /// More than a stamping unit moves in a round: a vote lets a whole batch go, and one stall several. At the pace of the
+  /// intake such a queue would stay for ever, for its packets' latency and for the caches.
+  static let burstsPerPoll = 8
 
   var chain: EgressChain<MbufStorage>
   /// One release ring and one cumulative acknowledgement per pair.
@@ -29,9 +32,9 @@ struct EgressStage: ~Copyable {
   private let counters: UnsafeMutablePointer<LcoreCounters>
   var latency = LatencyHistogram()
 
-  private let packets: UnsafeMutablePointer<Packet>
-  /// Waiting for the port to take them; only of `nextPair`.
-  private let outgoing: UnsafeMutablePointer<Packet>
+  private var packets: UnsafeMutablePointer<Packet>
+  /// Waiting for the port to take them; only of `nextPair`. Of the size of `packets`, with which it changes places.
+  private var outgoing: UnsafeMutablePointer<Packet>
   private var outgoingHead = 0
   private var outgoingTail = 0
   private var unacknowledged = 0
@@ -78,15 +81,27 @@ struct EgressStage: ~Copyable {
     self.isShared = isShared
     self.measuresLatency = measuresLatency
     self.counters = counters
-    packets = .allocate(capacity: Self.burst)
     unwanted = .allocate(capacity: Self.burst)
     // Everything that egress holds may be let go by one packet.
+    packets = .allocate(capacity: Self.burst + holdCapacity)
     outgoing = .allocate(capacity: Self.burst + holdCapacity)
   }
 
-  /// Moves one burst. Returns how many packets it moved.
+  /// Moves up to `burstsPerPoll` bursts. Returns how many packets it moved.
   @inline(never) @usableFromInline
   mutating func poll() -> Int {
+    var moved = 0
+    for _ in 0..<Self.burstsPerPoll {
+      let count = moveBurst()
+      moved &+= count
+      // What the port did not take waits for the next poll.
+      if count < Self.burst || outgoingHead != outgoingTail { break }
+    }
+    return moved
+  }
+
+  @inline(__always)
+  private mutating func moveBurst() -> Int {
     if outgoingHead != outgoingTail { return transmit() }
     for _ in 0..<pairCount {
       let count = Int(cd_ring_dequeue(releases[nextPair], handles(packets), UInt32(Self.burst)))
@@ -105,8 +120,22 @@ struct EgressStage: ~Copyable {
     // The metadata lies in the mbuf's second line, which freeing wants as well.
     for i in 0..<count { cd_prefetch_mbuf(packets[i]) }
     for i in 0..<count { chain.prefetch(packets[i]) }
+    let plain = chain.decidePlain(packets, count: count)
+    // Nothing waits to go out now, so the burst itself can be what does.
+    swap(&packets, &outgoing)
+    outgoingTail = plain
+    if _slowPath(plain < count) { decideFurther(from: plain, count) }
+    unacknowledged = count
+    if measuresLatency { recordLatency() }
+  }
+
+  @inline(never)
+  private mutating func decideFurther(from plain: Int, _ count: Int) {
+    let packets = packets
+    // Those before are there already.
+    for i in plain..<count { packets[i] = outgoing[i] }
     var unwantedCount = 0
-    for i in 0..<count {
+    for i in plain..<count {
       let packet = packets[i]
       switch chain.decide(packet) {
       case .transmit:
@@ -133,8 +162,6 @@ struct EgressStage: ~Copyable {
       }
     }
     if unwantedCount > 0 { cd_release(handles(unwanted), UInt32(unwantedCount), 1, isShared) }
-    unacknowledged = count
-    if measuresLatency { recordLatency() }
   }
 
   @inline(__always)
@@ -164,18 +191,15 @@ struct EgressStage: ~Copyable {
   private mutating func recordLatency() {
     guard outgoingTail > 0 else { return }
     let now = clock.now()
+    let (outgoing, count) = (outgoing, outgoingTail)
     var time = outgoing[0].pointee.time
-    var run: UInt64 = 0
-    for i in 0..<outgoingTail {
-      let stamp = outgoing[i].pointee.time
-      if stamp != time {
-        latency.record(now &- min(time, now), count: run)
-        time = stamp
-        run = 0
-      }
-      run &+= 1
+    var first = 0
+    for i in 1..<max(1, count) where outgoing[i].pointee.time != time {
+      latency.record(now &- min(time, now), count: UInt64(truncatingIfNeeded: i &- first))
+      time = outgoing[i].pointee.time
+      first = i
     }
-    latency.record(now &- min(time, now), count: run)
+    latency.record(now &- min(time, now), count: UInt64(truncatingIfNeeded: count &- first))
   }
 
   @inline(__always)

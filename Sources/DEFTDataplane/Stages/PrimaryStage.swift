@@ -329,7 +329,8 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
   mutating func take(now: UInt64) -> (taken: Int, isDry: Bool) {
     var taken = 0
     var isDry = true
-    for _ in 0..<inputCount {
+    // Twice what comes in, or what once queued up would stay.
+    for _ in 0..<2 &* inputCount {
       let room = min(StamperStage.burst, replica.room)
       guard room > 0 else { return (taken, false) }
       let count = Int(cd_ring_dequeue(inputs[nextInput], handles(packets), UInt32(room)))

@@ -60,7 +60,6 @@ struct StamperInput {
     cd_set_references(handles(burst.packets), UInt32(count), references)
     for i in 0..<count {
       burst.frames[i] = cd_frame(burst.packets[i])
-      burst.lengths[i] = cd_frame_length(burst.packets[i])
       burst.contiguous[i] = cd_frame_contiguous(burst.packets[i])
     }
     return count

@@ -30,9 +30,13 @@ struct StamperStage: ~Copyable {
   private let counters: UnsafeMutablePointer<LcoreCounters>
 
   private let burstIn: ReceivedBurst
+  private let plain: UnsafeMutablePointer<FlowKey.IPv4Words>
   private let keys: UnsafeMutablePointer<FlowKey>
   private let hashes: UnsafeMutablePointer<UInt64>
+  private let candidates: UnsafeMutablePointer<UnsafeMutablePointer<FlowTable.Record>>
   private let layouts: UnsafeMutablePointer<FrameLayout>
+  /// Places of frames that are not plain.
+  private let odd: UnsafeMutablePointer<Int>
   private let kept: UnsafeMutablePointer<Packet>
   private let dropped: UnsafeMutablePointer<Packet>
   private let markers: UnsafeMutablePointer<ClockEntry>
@@ -66,8 +70,11 @@ struct StamperStage: ~Copyable {
     self.gate = gate
     self.counters = counters
     burstIn = ReceivedBurst(capacity: Self.burst)
+    plain = .allocate(capacity: Self.burst)
+    odd = .allocate(capacity: Self.burst)
     keys = .allocate(capacity: Self.burst)
     hashes = .allocate(capacity: Self.burst)
+    candidates = .allocate(capacity: Self.burst)
     layouts = .allocate(capacity: Self.burst)
     kept = .allocate(capacity: Self.burst)
     dropped = .allocate(capacity: Self.burst)
@@ -99,57 +106,116 @@ struct StamperStage: ~Copyable {
     }
     received &+= UInt64(count)
     counters.pointee.received &+= UInt64(count)
-    stampBurst(count, now: now)
+    stampBurst(count, credit: credit - markerCount, now: now)
     return count
   }
 
+  /// - Parameter credit: packets that every pair has room for at least.
   @inline(__always)
-  private mutating func stampBurst(_ count: Int, now: UInt64) {
+  private mutating func stampBurst(_ count: Int, credit: Int, now: UInt64) {
+    let oddCount = findCandidates(count)
+    let keptCount =
+      oddCount == 0
+      ? stampCandidates(count, arePlain: true, credit: credit, now: now)
+      : stampOddBurst(count, oddCount, credit: credit, now: now)
+    stamped &+= UInt64(keptCount)
+    if let gate { gate.count(keptCount) }
+    if let mirrorPort { mirror(keptCount, to: mirrorPort) }
+    fabric.forward(kept, count: keptCount)
+  }
+
+  /// Parses the burst and looks up where each flow most likely is. What is not a plain frame is left over; returns how many.
+  @inline(__always)
+  private mutating func findCandidates(_ count: Int) -> Int {
     // Local copies: through `self` every store to a packet would make the compiler load them again.
     let lookup = unit.table.lookup
-    let packets = burstIn.packets
-    let frames = burstIn.frames
-    let contiguous = burstIn.contiguous
-    let (keys, hashes, layouts, kept) = (keys, hashes, layouts, kept)
+    let (frames, contiguous) = (burstIn.frames, burstIn.contiguous)
+    let (plain, hashes, candidates, layouts, odd) = (plain, hashes, candidates, layouts, odd)
+    var oddCount = 0
     for i in 0..<count {
-      layouts[i] = FrameParser.parse(
-        UnsafeRawPointer(frames[i].unsafelyUnwrapped), count: Int(truncatingIfNeeded: contiguous[i]), key: &keys[i])
-      let hash = lookup.hash(keys[i])
+      guard
+        let parsed = FrameParser.parsePlain(
+          UnsafeRawPointer(frames[i].unsafelyUnwrapped), count: Int(truncatingIfNeeded: contiguous[i]))
+      else {
+        odd[oddCount] = i
+        oddCount &+= 1
+        hashes[i] = 0
+        continue
+      }
+      plain[i] = parsed.words
+      layouts[i] = parsed.layout
+      let hash = lookup.hash(parsed.words)
       hashes[i] = hash
       cd_prefetch(lookup.indexLine(hash))
     }
-    for i in 0..<count { cd_prefetch(lookup.likelyRecord(hashes[i])) }
+    for i in 0..<count {
+      let candidate = lookup.candidate(hashes[i])
+      candidates[i] = candidate
+      cd_prefetch(candidate)
+    }
+    return oddCount
+  }
+
+  /// With frames among them that `findCandidates` left over.
+  @inline(never)
+  private mutating func stampOddBurst(_ count: Int, _ oddCount: Int, credit: Int, now: UInt64) -> Int {
+    let lookup = unit.table.lookup
+    for i in 0..<count { keys[i] = FlowKey(plain[i]) }
+    for place in 0..<oddCount {
+      let i = odd[place]
+      let frame = UnsafeRawPointer(burstIn.frames[i].unsafelyUnwrapped)
+      layouts[i] = FrameParser.parseAny(frame, count: Int(truncatingIfNeeded: burstIn.contiguous[i]), key: &keys[i])
+      hashes[i] = lookup.hash(keys[i])
+      cd_prefetch(lookup.indexLine(hashes[i]))
+    }
+    for place in 0..<oddCount {
+      let i = odd[place]
+      candidates[i] = lookup.candidate(hashes[i])
+      cd_prefetch(candidates[i])
+    }
+    return stampCandidates(count, arePlain: false, credit: credit, now: now)
+  }
+
+  /// Stamps the burst, in order, into `kept`; returns how many. What has no place or no credit is given back.
+  /// - Parameter arePlain: all are plain frames; otherwise `keys` has all keys.
+  @inline(__always)
+  private mutating func stampCandidates(_ count: Int, arePlain: Bool, credit: Int, now: UInt64) -> Int {
+    let packets = burstIn.packets
+    let (plain, keys, candidates, layouts, kept) = (plain, keys, candidates, layouts, kept)
+    let isUnlimited = credit >= count
+    let usesCaptureTime = input.usesCaptureTime
     var keptCount = 0
     var droppedCount = 0
     for i in 0..<count {
       let packet = packets[i]
-      guard let flow = lookup.find(keys + i, hash: hashes[i]) ?? unit.table.findFurther(keys[i], hash: hashes[i]) else {
-        flowTableFull &+= 1
-        dropped[droppedCount] = packet
-        droppedCount &+= 1
-        continue
+      var flow = candidates[i]
+      if _slowPath(!(arePlain ? flow.pointee.key.equals(plain[i]) : flow.pointee.key == keys[i])) {
+        let key = arePlain ? FlowKey(plain[i]) : keys[i]
+        guard let found = unit.table.findFurther(key, hash: hashes[i]) else {
+          flowTableFull &+= 1
+          dropped[droppedCount] = packet
+          droppedCount &+= 1
+          continue
+        }
+        flow = found
       }
       let flowID = flow.pointee.flowID
+      // Idleness is a matter of the lcore's clock, whatever time the stamp carries.
       flow.pointee.lastSeen = now
-      guard fabric.takeCredit(fabric.pair(flowID)) else {
+      guard isUnlimited || fabric.takeCredit(fabric.pair(flowID)) else {
         inputBufferFull &+= 1
         dropped[droppedCount] = packet
         droppedCount &+= 1
         continue
       }
       var time = now
-      if _slowPath(input.usesCaptureTime) { time = input.captureTime(packet, otherwise: now) }
-      // Idleness is a matter of the lcore's clock, whatever time the stamp carries.
-      let counter = unit.take(flow, now: now)
-      packet.pointee = PacketMetadata(time: time, flowID: flowID, counter: counter, layout: layouts[i])
+      if _slowPath(usesCaptureTime) { time = input.captureTime(packet, otherwise: now) }
+      packet.stamp(flowID: flowID, counter: flow.pointee.takeCounter(), time: time, layout: layouts[i])
       kept[keptCount] = packet
       keptCount &+= 1
     }
     if droppedCount > 0 { cd_release(handles(dropped), UInt32(droppedCount), references, false) }
-    stamped &+= UInt64(keptCount)
-    if let gate { gate.count(keptCount) }
-    if let mirrorPort { mirror(keptCount, to: mirrorPort) }
-    fabric.forward(kept, count: keptCount)
+    return keptCount
   }
 
   /// Ends idle flows: sends a close marker for each (R16). A marker needs a buffer and a credit like any packet.
