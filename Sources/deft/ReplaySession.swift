@@ -240,7 +240,7 @@ struct ReplaySession<Function: NetworkFunction> {
 
     // The paper sends the state with every batch; with a window, once in a while is enough.
     let window = options.window ?? 16
-    let stateClock = options.stateClock ?? (window == 1 ? 1 : 2048)
+    let stateClock = options.stateClock ?? (window == 1 ? 1 : 4096)
     var replication = ReplicationConfiguration()
     replication.batch = options.batch
     replication.window = window

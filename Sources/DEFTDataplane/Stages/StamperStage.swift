@@ -7,7 +7,7 @@ import DEFTWire
 @usableFromInline
 struct StamperStage: ~Copyable {
   /// Packets moved by one poll of any stage, at most.
-  @usableFromInline static let burst = 32
+  @usableFromInline static let burst = 64
   /// In front of a source that can wait, no more than this is queued at a primary: a longer queue would only cool the caches.
   static let patientBacklog = 256
 
