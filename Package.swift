@@ -16,7 +16,7 @@ func pkgConfig(_ arguments: String...) -> [String] {
   return String(decoding: output, as: UTF8.self).split(whereSeparator: \.isWhitespace).map(String.init)
 }
 
-// DEFT_MARCH picks the instruction set of the C shims (default: the machine that builds).
+// DEFT_MARCH picks the instruction set of release builds, Swift's and the C shims' (default: the machine that builds).
 let march = ProcessInfo.processInfo.environment["DEFT_MARCH"] ?? "native"
 let dpdkCFlags = pkgConfig("--cflags", "libdpdk").filter { !$0.hasPrefix("-march") }
 if dpdkCFlags.isEmpty {
@@ -32,7 +32,7 @@ let dpdkLibraries = pkgConfig("--libs", "libdpdk").flatMap { flag in
 // CI builds with DEFT_WERROR=1: a warning in this package is an error there.
 let strict = ProcessInfo.processInfo.environment["DEFT_WERROR"] == "1"
 let swiftSettings: [SwiftSetting] =
-  [.unsafeFlags(["-cross-module-optimization"], .when(configuration: .release))]
+  [.unsafeFlags(["-cross-module-optimization", "-Xcc", "-march=\(march)"], .when(configuration: .release))]
   + (strict ? [.unsafeFlags(["-warnings-as-errors"])] : [])
 let cWarnings = ["-Wall", "-Wextra"] + (strict ? ["-Werror"] : [])
 

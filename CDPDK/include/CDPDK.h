@@ -25,6 +25,8 @@ uint64_t cd_wall_clock_ns(void);
 // Zeroed memory, cache-line aligned, on transparent huge pages where the kernel grants them; for tables, never for DMA.
 void *cd_memory_zeroed(uint64_t bytes);
 static inline void cd_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
+// It will be written, and may lie in another core's cache.
+static inline void cd_prefetch_for_writing(const void *address) { __builtin_prefetch(address, 1, 3); }
 static inline void cd_pause(void) {
 #if defined(__x86_64__)
   __builtin_ia32_pause();

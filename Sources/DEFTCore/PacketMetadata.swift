@@ -54,11 +54,16 @@ public protocol PacketStorage {
   static func view(of packet: Packet) -> PacketView
   /// A hint that the cache line at `address` will be wanted soon.
   static func prefetch(_ address: UnsafeRawPointer)
+  /// As `prefetch`; it will be written, and may lie in another core's cache.
+  static func prefetchForWriting(_ address: UnsafeRawPointer)
   /// Copies the whole original frame, `view(of:).length` bytes, out of however many buffers it lies in.
   static func copyFrame(of packet: Packet, to bytes: UnsafeMutableRawPointer)
 }
 
 extension PacketStorage {
+  @inlinable @inline(__always)
+  public static func prefetchForWriting(_ address: UnsafeRawPointer) { prefetch(address) }
+
   /// A frame that lies in one piece.
   public static func copyFrame(of packet: Packet, to bytes: UnsafeMutableRawPointer) {
     let view = view(of: packet)

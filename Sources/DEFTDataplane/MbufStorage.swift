@@ -15,6 +15,8 @@ public enum MbufStorage: PacketStorage {
   }
   @inlinable @inline(__always)
   public static func prefetch(_ address: UnsafeRawPointer) { cd_prefetch(address) }
+  @inlinable @inline(__always)
+  public static func prefetchForWriting(_ address: UnsafeRawPointer) { cd_prefetch_for_writing(address) }
 
   public static func copyFrame(of packet: Packet, to bytes: UnsafeMutableRawPointer) {
     let view = view(of: packet)

@@ -37,8 +37,19 @@ public struct FrameLayout: RawRepresentable, Equatable, Sendable, BitwiseCopyabl
   ) {
     rawValue =
       UInt32(truncatingIfNeeded: network) | UInt32(truncatingIfNeeded: transportDelta) << 8 | version << 18
-      | (fragment ? 1 << 20 : 0) | UInt32(transport.rawValue) << 21 | (sourceIsLower ? 1 << 27 : 0)
+      | (fragment ? 1 << 20 : 0) | UInt32(transport.rawValue) << 21 | (sourceIsLower ? FrameLayout.lower : 0)
   }
+
+  /// Untagged IPv4 without options, UDP; and what makes it TCP when subtracted.
+  @inlinable @inline(__always)
+  static var plainUDP: FrameLayout {
+    FrameLayout(
+      network: 14, version: 1, transport: .udp, transportDelta: 20, fragment: false, sourceIsLower: false)
+  }
+  @inlinable @inline(__always)
+  static var fromUDPToTCP: UInt32 { UInt32(Transport.udp.rawValue - Transport.tcp.rawValue) << 21 }
+  @inlinable @inline(__always)
+  static var lower: UInt32 { 1 << 27 }
 
   /// A frame without an IP header that could be parsed.
   @inlinable @inline(__always)
@@ -62,7 +73,7 @@ public struct FrameLayout: RawRepresentable, Equatable, Sendable, BitwiseCopyabl
     Transport(rawValue: UInt8(truncatingIfNeeded: rawValue >> 21 & 7)).unsafelyUnwrapped
   }
   @inlinable @inline(__always)
-  public var sourceIsLower: Bool { rawValue & 1 << 27 != 0 }
+  public var sourceIsLower: Bool { rawValue & FrameLayout.lower != 0 }
 
   /// Set by the protocol core on the stamper's in-band end of a flow (R16).
   @inlinable @inline(__always)

@@ -7,6 +7,10 @@ public enum FrameParser {
   /// IPv6 extension headers followed before the rest counts as opaque.
   @usableFromInline static let maximumExtensionHeaders = 8
 
+  /// TCP and UDP, as bits.
+  @inlinable @inline(__always)
+  static var plainProtocols: UInt32 { 1 << 6 | 1 << 17 }
+
   /// Parses the frame whose first `count` bytes are readable at `frame`.
   /// - Returns: where the headers are; `key` becomes the flow's canonical key.
   @inlinable @inline(__always)
@@ -28,16 +32,18 @@ public enum FrameParser {
     // Flags and fragment offset (2), time to live (1), protocol (1).
     let rest = UInt32(littleEndian: frame.loadUnaligned(fromByteOffset: 20, as: UInt32.self))
     let ipProtocol = rest >> 24
-    let isTCP = ipProtocol == 6
-    let length = UInt16(truncatingIfNeeded: head >> 32).byteSwapped
+    // Of the two that are plain, TCP (6) has this bit and UDP (17) has not.
+    let isTCP = ipProtocol >> 1 & 1
+    let length = UInt32(UInt16(truncatingIfNeeded: head >> 32).byteSwapped)
+    let leastLength = 28 &+ isTCP &* 12
     let addresses = UInt64(littleEndian: frame.loadUnaligned(fromByteOffset: 26, as: UInt64.self))
     let ports = UInt32(littleEndian: frame.loadUnaligned(fromByteOffset: 34, as: UInt32.self))
     let swapped = addresses << 32 | addresses >> 32
-    guard
-      _fastPath(
-        UInt32(truncatingIfNeeded: head) & 0xff_ffff == 0x45_0008 && rest & 0xff3f == 0
-          && (isTCP || ipProtocol == 17) && length >= (isTCP ? 40 : 28) && addresses != swapped)
-    else { return nil }
+    // Whatever must be 0, in one word: a branch for each would be mispredicted where TCP and UDP are mixed.
+    let unusual =
+      ((UInt32(truncatingIfNeeded: head) ^ 0x45_0008) & 0xff_ffff) | rest & 0xff3f
+      | (~plainProtocols >> (ipProtocol & 31) & 1) | ipProtocol >> 5 | (length &- leastLength) >> 31
+    guard _fastPath(unusual == 0 && addresses != swapped) else { return nil }
     // The halves differ, so the source (the lower half here) is less if having it on top makes less.
     let ordered = swapped < addresses
     return (
@@ -45,8 +51,7 @@ public enum FrameParser {
         addresses: ordered ? addresses : swapped, ports: ordered ? ports : ports << 16 | ports >> 16,
         ipProtocol: ipProtocol),
       FrameLayout(
-        network: 14, version: 1, transport: isTCP ? .tcp : .udp, transportDelta: 20, fragment: false,
-        sourceIsLower: ordered)
+        rawValue: FrameLayout.plainUDP.rawValue &- isTCP &* FrameLayout.fromUDPToTCP | (ordered ? FrameLayout.lower : 0))
     )
   }
 

@@ -227,7 +227,19 @@ import Testing
       batch: 1, window: 1, stateClockPackets: 1, pending: 1, pendingPerFlow: 1, lostRanges: 64)
     var history = ClockHistory(configuration: configuration, memory: arena.allocate)
     _ = history.open(entries: configuration.batchFlows)
-    for index in 0..<configuration.batchFlows { history.append(ClockEntry(flowID: UInt32(index + 1), next: 2)) }
+    var entries = [UInt8](repeating: 0, count: configuration.batchFlows * ClockEntry.byteCount)
+    entries.withUnsafeMutableBytes { bytes in
+      for index in 0..<configuration.batchFlows {
+        let place = bytes.baseAddress! + index * ClockEntry.byteCount
+        ClockEntry(flowID: UInt32(index + 1), next: 2).write(to: place)
+      }
+    }
+    // In two pieces, as two messages would bring them: the second wraps.
+    entries.withUnsafeBytes { bytes in
+      let half = configuration.batchFlows / 2
+      history.append(bytes.baseAddress!, count: half)
+      history.append(bytes.baseAddress! + half * ClockEntry.byteCount, count: configuration.batchFlows - half)
+    }
     history.close(batch: 1)
     #expect(history.count == configuration.batchFlows)
     for index in 0..<history.count { #expect(history[index].flowID == UInt32(index + 1)) }

@@ -47,6 +47,12 @@ extension PrimaryReplica where Log: ~Copyable {
     }
     batchFlowCount = 0
     if lostBytes > 0 { repair.writeLost(to: entry) }
+    // The control thread's cache has them: the next batch's are fetched meanwhile.
+    var ahead = 0
+    while ahead < min(length, 4096) {
+      Storage.prefetchForWriting(entry + ahead)
+      ahead &+= 64
+    }
     let end = prepares.append(length)
     prepares.publish(through: end)
     closed = tail
@@ -121,6 +127,7 @@ extension PrimaryReplica where Log: ~Copyable {
       if i + 4 < clockFlowCount { Storage.prefetch(flows[Int(clockFlows[i + 4])]) }
       let flow = flows[Int(clockFlows[i])]
       flow.pointee.isInStateClock = false
+      Storage.prefetchForWriting(entry + 1024)
       write(flow, to: entry, stateSize: stateSize, entryBytes: entryBytes)
       entry += entryBytes
     }

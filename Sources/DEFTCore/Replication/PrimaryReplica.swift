@@ -260,6 +260,12 @@ public struct PrimaryReplica<Function: NetworkFunction, Storage: PacketStorage, 
       }
     }
     end(burst)
+    // As in `SecondaryReplica.holdOpen`.
+    var ahead = 0
+    while ahead < count {
+      Storage.prefetch(output + Int(truncatingIfNeeded: (tail &+ UInt64(truncatingIfNeeded: ahead)) & outputMask))
+      ahead &+= 64 / MemoryLayout<UInt>.stride
+    }
     counters.received &+= UInt64(count)
     return unwantedCount
   }

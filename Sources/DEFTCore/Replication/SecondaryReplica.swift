@@ -150,6 +150,12 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
       tail &+= 1
     }
     heldTail = tail
+    // The table is larger than the caches: what the next burst writes is fetched meanwhile.
+    var ahead = 0
+    while ahead < count {
+      Storage.prefetch(held + Int(truncatingIfNeeded: (tail &+ UInt64(truncatingIfNeeded: ahead)) & mask))
+      ahead &+= 64 / MemoryLayout<Copy>.stride
+    }
     counters.received &+= UInt64(count)
     counters.heldHighWater = max(counters.heldHighWater, UInt64(heldCount))
     return unwantedCount
@@ -336,6 +342,7 @@ public struct SecondaryReplica<State: BitwiseCopyable & Sendable, Storage: Packe
     for i in 0..<count {
       let bytes = entries + i * entryBytes
       if i + 4 < count {
+        Storage.prefetch(bytes + 16 * entryBytes)
         Storage.prefetch(flows.entry(StateEntry(reading: bytes + 4 * entryBytes).flowID))
       }
       apply(StateEntry(reading: bytes), bytes + StateEntry.byteCount)
