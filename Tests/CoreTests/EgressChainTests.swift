@@ -43,6 +43,28 @@ import Testing
     #expect(way.chain.transmitted == 2 && way.chain.suppressed == 4)
   }
 
+  /// What is decided on by the burst is what `decide` would transmit without anything following, and nothing else.
+  @Test func plainPacketsEndWhereOneIsNot() {
+    func plain(_ way: Way, _ packets: [(UInt32, UInt32, UInt32)], marker: Bool = false) -> Int {
+      let burst = packets.map { way.packet($0.0, $0.1, $0.2, marker: marker) }
+      return burst.withUnsafeBufferPointer { way.chain.decidePlain($0.baseAddress!, count: $0.count) }
+    }
+    let way = Way()
+    let (flow, other) = (way.flow, way.layout.first(unit: 0, slot: 3))
+    #expect(plain(way, [(flow, 0, 1)]) == 0, "a flow begins")
+    way.decide(flow, 0, 1)
+    way.decide(other, 0, 1)
+    #expect(plain(way, [(flow, 1, 2), (other, 1, 5), (flow, 2, 3), (flow, 2, 3), (flow, 3, 4)]) == 3, "one was out")
+    #expect(way.chain.transmitted == 5)
+    #expect(plain(way, [(flow, 4, 5)]) == 0, "one is missing")
+    #expect(plain(way, [(flow, 3, 4)], marker: true) == 0, "the flow ends")
+    #expect(plain(way, [(way.layout.following(flow), 3, 4)]) == 0, "another generation")
+    way.decide(flow, 4, 5)
+    #expect(plain(way, [(flow, 3, 4)]) == 0, "another follows it")
+    #expect(way.decide(flow, 3, 4) == .transmit && way.out.suffix(2) == [4, 5])
+    #expect(plain(way, [(flow, 5, 6)]) == 1)
+  }
+
   /// "counter ≥ next" could not tell these two apart.
   @Test func droppedByTheFunctionIsNotLate() {
     let way = Way()

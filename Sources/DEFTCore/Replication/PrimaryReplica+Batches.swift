@@ -260,9 +260,9 @@ extension PrimaryReplica where Log: ~Copyable {
     return count
   }
 
-  /// Takes up to `capacity` packets whose state clock has been sent out of the output buffer: `passed` ones of which the primary's reference
-  /// is to be given up, `dropped` ones of which the primary's and egress's are. Both arrays have room for `capacity`.
-  /// Without replication the primary keeps no reference of passed packets, so only dropped ones count.
+  /// Takes up to `capacity` packets whose state clock has been sent out of the output buffer: `passed` ones of which the
+  /// primary's reference is to be given up, `dropped` ones of which the primary's and egress's are. Both arrays have room for
+  /// `capacity`. Without replication the primary keeps no reference of passed packets, so only dropped ones count.
   @inlinable
   public mutating func takeFreed(
     passed passedPackets: UnsafeMutablePointer<Packet>, dropped droppedPackets: UnsafeMutablePointer<Packet>,

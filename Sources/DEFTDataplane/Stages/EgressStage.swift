@@ -95,7 +95,7 @@ struct EgressStage: ~Copyable {
       let count = moveBurst()
       moved &+= count
       // What the port did not take waits for the next poll.
-      if count < Self.burst || outgoingHead != outgoingTail { break }
+      if count == 0 || outgoingHead != outgoingTail { break }
     }
     return moved
   }

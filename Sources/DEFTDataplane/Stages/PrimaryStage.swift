@@ -13,6 +13,9 @@ import Synchronization
 /// ```
 @usableFromInline
 struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
+  /// Bursts taken from each input in a poll, and packets released and freed: more than a stamping unit sends in a round, or what
+  /// once queued up would stay.
+  @usableFromInline static var takeBursts: Int { 2 }
   @usableFromInline static var releaseBurst: Int { 128 }
 
   @usableFromInline var replica: PrimaryReplica<Function, MbufStorage, MessageProducer>
@@ -329,8 +332,7 @@ struct PrimaryStage<Function: NetworkFunction>: ~Copyable {
   mutating func take(now: UInt64) -> (taken: Int, isDry: Bool) {
     var taken = 0
     var isDry = true
-    // Twice what comes in, or what once queued up would stay.
-    for _ in 0..<2 &* inputCount {
+    for _ in 0..<Self.takeBursts &* inputCount {
       let room = min(StamperStage.burst, replica.room)
       guard room > 0 else { return (taken, false) }
       let count = Int(cd_ring_dequeue(inputs[nextInput], handles(packets), UInt32(room)))

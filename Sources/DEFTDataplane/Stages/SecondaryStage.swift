@@ -7,6 +7,7 @@ import Synchronization
 /// A pair's secondary on an lcore: the protocol's `SecondaryReplica` between its rings.
 @usableFromInline
 struct SecondaryStage<State: BitwiseCopyable & Sendable>: ~Copyable {
+  /// More than comes in in a round.
   @usableFromInline static var freeBurst: Int { 128 }
   /// Messages read in one poll, so that a long state clock does not delay the copies for long.
   @usableFromInline static var messageBurst: Int { 8 }

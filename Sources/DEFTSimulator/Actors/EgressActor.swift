@@ -114,12 +114,21 @@ final class EgressActor: Actor {
   func poll() -> Int {
     nextPair = nextPair + 1 == rings.count ? 0 : nextPair + 1
     let count = beginnings[nextPair].isTold ? min(simulation.options.burst, rings[nextPair].count) : 0
-    for _ in 0..<count {
-      let (packet, tag) = rings[nextPair].removeFirst()
-      decide(packet, tag)
-    }
+    decideBurst((0..<count).map { _ in rings[nextPair].removeFirst() })
     acknowledge()
     return count
+  }
+
+  /// As the lcore's stage does: the plain ones at once, then one by one from the first that is not.
+  private func decideBurst(_ burst: [(packet: Packet, tag: ReleaseTag)]) {
+    let plain = burst.map(\.packet).withUnsafeBufferPointer { packets in
+      packets.baseAddress.map { chain.decidePlain($0, count: packets.count) } ?? 0
+    }
+    for (packet, tag) in burst[..<plain] {
+      simulation.checkTransmitted(packet)
+      settle(packet, tag)
+    }
+    for (packet, tag) in burst[plain...] { decide(packet, tag) }
   }
 
   private func decide(_ packet: Packet, _ tag: ReleaseTag) {
