@@ -7,6 +7,8 @@
 /// | other | the two MAC addresses | inner EtherType | non-IP, or an IP header that cannot be parsed |
 /// | runt | 0 | 0 | frames shorter than an Ethernet header |
 ///
+/// Words of IPv4 are as they stand in the frame (network byte order), those of the others are in host byte order.
+///
 /// VLAN tags and MPLS labels are not part of the key: the two directions of a connection often differ in them.
 @frozen
 public struct FlowKey: Equatable, Sendable, BitwiseCopyable {

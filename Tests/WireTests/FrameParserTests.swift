@@ -88,6 +88,19 @@ import Testing
     }
   }
 
+  /// Then only the ports tell the two ends apart.
+  @Test func aHostThatSpeaksToItself() throws {
+    func parse(_ reversed: Bool, tags: [Int] = []) throws -> Parsed {
+      var packet = TestFrames.ipv4(6, TestFrames.tcp(reversed: reversed))
+      for i in 0..<4 { packet[16 + i] = packet[12 + i] }
+      return try #require(Parsed(TestFrames.ethernet(0x0800, packet, tags: tags)))
+    }
+    let (there, back) = (try parse(false), try parse(true))
+    #expect(there.key == back.key && there.kind == .ipv4)
+    #expect(there.layout.transport == .tcp && there.layout.sourceIsLower != back.layout.sourceIsLower)
+    #expect(try parse(false, tags: [0x8100]).key == there.key, "tags do not count")
+  }
+
   @Test func differentFlowsHaveDifferentKeys() throws {
     var seen: [(String, FlowKey)] = []
     // Same addresses, ports and protocol on purpose in those that are not listed: tags, options and headers do not count.

@@ -35,7 +35,11 @@ struct Parsed: Equatable, CustomStringConvertible {
 
   var kind: FlowKey.Kind? { FlowKey.Kind(rawValue: UInt8(truncatingIfNeeded: key.e >> 40)) }
   var ipProtocol: UInt8 { UInt8(truncatingIfNeeded: key.e >> 32) }
-  var ports: [UInt16] { [UInt16(truncatingIfNeeded: key.e), UInt16(truncatingIfNeeded: key.e >> 16)] }
+  var ports: [UInt16] {
+    let said = [UInt16(truncatingIfNeeded: key.e), UInt16(truncatingIfNeeded: key.e >> 16)]
+    // Those of IPv4 are in the key as they stand in the frame.
+    return kind == .ipv4 ? said.map(\.byteSwapped) : said
+  }
   var description: String { "\(key) layout \(String(layout.rawValue, radix: 16))" }
 
   /// Both ways through the parser; they must agree, and neither may depend on what `key` was before.
