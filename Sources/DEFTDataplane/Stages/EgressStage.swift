@@ -6,7 +6,7 @@ import Synchronization
 /// Egress on an lcore: follows each flow's chain (R1), transmits, and acknowledges to each primary (R2).
 @usableFromInline
 struct EgressStage: ~Copyable {
-  static let burst = 64
+  static let burst = 32
   /// More than a stamping unit moves in a round: a vote lets a whole batch go, and one stall several. At the pace of the
   /// intake such a queue would stay for ever, for its packets' latency and for the caches.
   static let burstsPerPoll = 8

@@ -7,7 +7,7 @@ import DEFTWire
 @usableFromInline
 struct StamperStage: ~Copyable {
   /// Packets moved by one poll of any stage, at most.
-  @usableFromInline static let burst = 64
+  @usableFromInline static let burst = 32
   /// Packets received in one poll where faults are injected: gap repair has its turn once in a round, and what it has to bring
   /// grows with the packets that came in since.
   private static let burstAmongFaults = 32
