@@ -8,9 +8,6 @@ import DEFTWire
 struct StamperStage: ~Copyable {
   /// Packets moved by one poll of any stage, at most.
   @usableFromInline static let burst = 32
-  /// Packets received in one poll where faults are injected: gap repair has its turn once in a round, and what it has to bring
-  /// grows with the packets that came in since.
-  private static let burstAmongFaults = 32
   /// In front of a source that can wait, no more than this is queued at a primary: a longer queue would only cool the caches.
   static let patientBacklog = 256
 
@@ -30,7 +27,6 @@ struct StamperStage: ~Copyable {
   private let longestShuffle: UInt64
   private var nextFlush: UInt64
   private let references: UInt16
-  private let intake: Int
   private let counters: UnsafeMutablePointer<LcoreCounters>
 
   private let burstIn: ReceivedBurst
@@ -65,7 +61,6 @@ struct StamperStage: ~Copyable {
     self.unit = unit
     // Primary, egress, and the secondary if there is one, each hold a reference.
     references = fabric.isReplicated ? 3 : 1
-    intake = fabric.injectsFaults ? Self.burstAmongFaults : Self.burst
     self.fabric = fabric
     self.clock = clock
     self.pool = pool
@@ -102,7 +97,7 @@ struct StamperStage: ~Copyable {
     }
     let credit = fabric.refreshCredits(backlogLimit: input.waits ? Self.patientBacklog : .max)
     let markerCount = unit.sweepIsDue(now: now) ? sweep(now: now, credit: credit) : 0
-    var limit = input.limit(now: now, received: received, credit: credit - markerCount, burst: intake)
+    var limit = input.limit(now: now, received: received, credit: credit - markerCount, burst: Self.burst)
     if let gate { limit = min(limit, gate.left) }
     let count = limit > 0 ? input.receive(into: burstIn, limit: limit, references: references) : 0
     guard count > 0 else {

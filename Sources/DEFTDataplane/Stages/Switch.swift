@@ -61,9 +61,6 @@ struct Switch: ~Copyable {
     credits.initialize(repeating: 0, count: pairCount)
   }
 
-  /// Packets are lost, shuffled or doubled on purpose.
-  var injectsFaults: Bool { loss.isActive || primaries[0].isFaulty }
-
   @inline(__always)
   func pair(_ flowID: UInt32) -> Int {
     pairCount == 1 ? 0 : Int(rules[layout.index(flowID) & (Switch.groupCount - 1)])
